@@ -1,0 +1,28 @@
+"""Training without a GPU: `small.py`'s network on pixel losses alone, which need no VGG-19.
+
+    XLA_FLAGS=--xla_force_host_platform_device_count=2 python -m dped_jax.train \
+        --config=configs/cpu.py --workdir=runs/cpu --config.data.phone=custom
+"""
+
+import ml_collections
+
+from configs import small
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Returns the configuration of a first training on two CPU cores."""
+    config = small.get_config()
+    config.data.flip = True
+    config.generator.kernel_init = "he_normal"
+    config.loss.color = 0.0
+    config.loss.texture = 0.0
+    config.loss.content = 0.0
+    config.loss.tv = 0.0
+    config.loss.mse = 1.0
+    config.train.batch_size = 4
+    config.train.num_steps = 3_000
+    config.train.learning_rate = 2e-3
+    config.train.schedule = "cosine"
+    config.train.eval_every_steps = 500
+    config.train.checkpoint_every_steps = 500
+    return config

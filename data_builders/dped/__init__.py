@@ -1,0 +1,1 @@
+"""The DPED data set: aligned patches of phone and DSLR photos."""

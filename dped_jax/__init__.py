@@ -1,0 +1,1 @@
+"""DSLR-quality photos on mobile devices with deep convolutional networks, in JAX."""

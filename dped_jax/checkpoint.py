@@ -1,0 +1,320 @@
+"""The layout of a workdir, known to this file alone.
+
+    config.json        the resolved configuration, written once
+    checkpoints/STEP/  orbax: items `generator` (parameters, running statistics), `training` (all
+                       else that training needs; absent in a converted model) and `meta` (position
+                       of the data, CRC-32 of every array)
+    unreadable/STEP/   checkpoints that failed to restore, moved out of the way
+
+Kept are the newest checkpoints and the one with the best validation PSNR. Arrays are saved from and
+restored to host memory, whatever devices they were on.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import zlib
+from typing import Any
+
+import flax.serialization
+import jax
+import ml_collections
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+from flax.traverse_util import flatten_dict, unflatten_dict
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from dped_jax import cli
+from dped_jax.cli import InputError
+from dped_jax.train_step import NetworkState, TrainState
+
+Tree = dict[str, Any]
+
+
+class UnreadableError(Exception):
+    """A checkpoint is damaged."""
+
+
+def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
+    """Writes the configuration of a new workdir, or compares it with that of an old one.
+
+    Raises:
+      InputError: the workdir was made with another configuration; the differing fields are named.
+    """
+    path = workdir / "config.json"
+    if path.exists():
+        theirs, ours = (
+            flatten_dict(json.loads(text), sep=".") for text in (path.read_text(), config.to_json())
+        )
+        differing = [
+            f"{name} ({theirs.get(name, 'absent')!r} there, {ours.get(name, 'absent')!r} here)"
+            for name in sorted(theirs.keys() | ours.keys())
+            if theirs.get(name) != ours.get(name)
+        ]
+        if differing:
+            raise InputError(
+                f"{path}: made with another configuration: {', '.join(differing)}; use another "
+                f"--workdir, with --config.train.init_from={workdir} to go on from its generator"
+            )
+        return
+    if jax.process_index() == 0:
+        workdir.mkdir(parents=True, exist_ok=True)
+        cli.write_atomically(path, config.to_json(indent=2) + "\n")
+
+
+def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
+    """Reads the configuration of a workdir.
+
+    Raises:
+      InputError: the folder is not a workdir.
+    """
+    path = pathlib.Path(workdir) / "config.json"
+    try:
+        return ml_collections.ConfigDict(json.loads(path.read_text())).lock()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: no such file: {workdir} is not a workdir; "
+            "dped_jax.train and dped_jax.convert make one"
+        ) from error
+    except ValueError as error:
+        raise InputError(f"{path}: not a configuration: {error}") from error
+
+
+def open_manager(workdir: pathlib.Path, keep: int = 1, read_only: bool = False):
+    """Opens the checkpoints of a workdir, of which `keep` newest and the best are kept."""
+    policies = [
+        preservation_policy.LatestN(keep),
+        preservation_policy.BestN(
+            get_metric_fn=_ranking, n=1, keep_checkpoints_without_metrics=False
+        ),
+    ]
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
+        best_fn=_ranking,
+        keep_checkpoints_without_metrics=False,
+        enable_async_checkpointing=False,
+        cleanup_tmp_directories=not read_only,
+        read_only=read_only,
+        create=not read_only,
+    )
+    folder = (workdir / "checkpoints").absolute()
+    return ocp.CheckpointManager(folder, options=options)
+
+
+def _ranking(metrics: dict[str, float]) -> float:
+    return metrics["psnr"]
+
+
+def _flat(tree: Any) -> dict[str, np.ndarray]:
+    """Arrays of a state by path, copied to the host (a state's own buffers are donated)."""
+    flat = flatten_dict(flax.serialization.to_state_dict(tree), sep="/")
+    return {path: np.array(leaf) for path, leaf in flat.items() if leaf is not None}
+
+
+def _split_state(state: TrainState) -> tuple[Tree, Tree]:
+    generator = {"params": state.generator.params, "batch_stats": state.generator.batch_stats}
+    training = {
+        "step": state.step,
+        "key": state.key,
+        "generator_opt_state": state.generator.opt_state,
+        "discriminator": state.discriminator,
+    }
+    return generator, training
+
+
+def save(
+    manager: ocp.CheckpointManager,
+    step: int,
+    *,
+    generator: Tree,
+    training: Tree | None = None,
+    data_state: Tree | None = None,
+    metrics: dict[str, float] | None = None,
+) -> None:
+    """Saves a checkpoint, whole or not at all.
+
+    Args:
+      manager: from `open_manager`.
+      step: its number.
+      generator: `params` and `batch_stats`.
+      training: the rest of a training state, None for a model that cannot be trained on.
+      data_state: state of the input iterator.
+      metrics: validation scores, with `psnr` in dB.
+
+    Raises:
+      OSError: it could not be written; older checkpoints are untouched.
+    """
+    items = {"generator": _flat(generator)} | ({"training": _flat(training)} if training else {})
+    checksums = {
+        f"{item}/{path}": zlib.crc32(np.ascontiguousarray(array))
+        for item, arrays in items.items()
+        for path, array in arrays.items()
+    }
+    meta = {"checksums": checksums, "data_state": data_state}
+    args = {
+        item: ocp.args.StandardSave(unflatten_dict(arrays, sep="/"))
+        for item, arrays in items.items()
+    }
+    args["meta"] = ocp.args.JsonSave(meta)
+    try:
+        manager.save(step, args=ocp.args.Composite(**args), metrics=metrics, force=True)
+    except Exception as error:
+        for partial in manager.directory.glob("*orbax-checkpoint-tmp*"):
+            shutil.rmtree(partial, ignore_errors=True)
+        raise OSError(f"{manager.directory}: saving step {step} failed: {error}") from error
+
+
+def save_state(manager, state: TrainState, data_state: Tree, metrics: dict | None) -> None:
+    """Saves a whole training state at its step; arguments as `save`."""
+    generator, training = _split_state(state)
+    step = int(state.step)
+    save(
+        manager, step, generator=generator, training=training, data_state=data_state,
+        metrics=metrics,
+    )  # fmt: skip
+
+
+def _restore(manager: ocp.CheckpointManager, step: int, items: list[str]) -> dict[str, Tree]:
+    """Restores items as flat trees of checked arrays, and `meta`."""
+    args = {item: ocp.args.StandardRestore() for item in items}
+    try:
+        restored = manager.restore(
+            step, args=ocp.args.Composite(meta=ocp.args.JsonRestore(), **args)
+        )
+    except Exception as error:  # whatever orbax and tensorstore make of a damaged file
+        raise UnreadableError(str(error)) from error
+    result = {item: _flat(restored[item]) for item in items}
+    checksums = restored["meta"]["checksums"]
+    for item, arrays in result.items():
+        expected = {path for path in checksums if path.startswith(f"{item}/")}
+        if expected != {f"{item}/{path}" for path in arrays}:
+            raise UnreadableError(f"{item} lacks arrays")
+        for path, array in arrays.items():
+            if zlib.crc32(np.ascontiguousarray(array)) != checksums[f"{item}/{path}"]:
+                raise UnreadableError(f"{item}/{path} does not have its checksum")
+    return result | {"meta": restored["meta"]}
+
+
+def _filled(template: Any, arrays: dict[str, np.ndarray], prefix: str, where: str) -> Any:
+    """The template with the arrays under `prefix` put in."""
+    flat = flatten_dict(flax.serialization.to_state_dict(template), sep="/", keep_empty_nodes=True)
+    for path, leaf in flat.items():
+        if not hasattr(leaf, "shape"):
+            continue
+        array = arrays.get(f"{prefix}{path}")
+        if array is None or array.shape != leaf.shape:
+            found = "absent" if array is None else f"{array.shape}, not {leaf.shape}"
+            raise InputError(f"{where}: {prefix}{path} is {found}: another network was saved there")
+        flat[path] = array
+    return flax.serialization.from_state_dict(template, unflatten_dict(flat, sep="/"))
+
+
+def restore_state(
+    workdir: pathlib.Path, manager: ocp.CheckpointManager, template: TrainState
+) -> tuple[TrainState, Tree] | None:
+    """Restores the newest checkpoint that can be read.
+
+    Damaged ones are moved to `unreadable/` and named in a warning.
+
+    Args:
+      workdir: the run's.
+      manager: from `open_manager`.
+      template: a state of the run's configuration.
+
+    Returns:
+      The state and the input iterator's state, or None where no checkpoint is left.
+
+    Raises:
+      InputError: the workdir holds a converted model, or another network.
+    """
+    while (step := manager.latest_step()) is not None:
+        where = manager.directory / str(step)
+        if not (where / "training").exists() and (where / "generator").exists():
+            raise InputError(
+                f"{workdir}: holds a model without training state; to train on from it use another "
+                f"--workdir with --config.train.init_from={workdir}"
+            )
+        try:
+            restored = _restore(manager, step, ["generator", "training"])
+        except UnreadableError as error:
+            logging.warning("checkpoint %s cannot be read, trying the one before: %s", where, error)
+            (workdir / "unreadable").mkdir(exist_ok=True)
+            os.replace(where, workdir / "unreadable" / str(step))
+            manager.reload()
+            continue
+        generator, training = _split_state(template)
+        generator = _filled(generator, restored["generator"], "", str(where))
+        training = _filled(training, restored["training"], "", str(where))
+        state = template.replace(
+            step=training["step"],
+            key=training["key"],
+            generator=template.generator.replace(
+                **generator, opt_state=training["generator_opt_state"]
+            ),
+            discriminator=training["discriminator"],
+        )
+        return state, restored["meta"]["data_state"]
+    return None
+
+
+def initial_generator(workdir: str, template: NetworkState) -> NetworkState:
+    """The template with the parameters of another workdir's best generator (`init_from`).
+
+    Raises:
+      InputError: no such model, or one of another architecture.
+    """
+    _, variables, _ = load_generator(pathlib.Path(workdir))
+    where = f"config.train.init_from={workdir}"
+    return template.replace(
+        **_filled(
+            {"params": template.params, "batch_stats": template.batch_stats},
+            _flat(variables),
+            "",
+            where,
+        )
+    )
+
+
+def load_generator(
+    workdir: pathlib.Path, which: str = "best"
+) -> tuple[ml_collections.ConfigDict, Tree, int]:
+    """Loads the generator of a workdir.
+
+    Args:
+      workdir: made by dped_jax.train or dped_jax.convert.
+      which: "best" by validation PSNR (the newest where none was scored), "newest", or a step.
+
+    Returns:
+      The configuration, the generator's variables (`params`, `batch_stats`), and the step.
+
+    Raises:
+      InputError: no workdir, no such checkpoint, or a damaged one.
+    """
+    workdir = pathlib.Path(workdir)
+    config = read_config(workdir)
+    if not (workdir / "checkpoints").is_dir():
+        raise InputError(f"{workdir}: holds no checkpoint yet")
+    manager = open_manager(workdir, read_only=True)
+    steps = sorted(manager.all_steps())
+    if not steps:
+        raise InputError(f"{workdir}: holds no checkpoint yet")
+    if which == "newest":
+        step = steps[-1]
+    elif which == "best":
+        step = manager.best_step()
+        step = steps[-1] if step is None else step
+    elif which.isdigit() and int(which) in steps:
+        step = int(which)
+    else:
+        raise InputError(f"--step={which}: {workdir} has best, newest and {steps}")
+    try:
+        arrays = _restore(manager, step, ["generator"])["generator"]
+    except UnreadableError as error:
+        others = [s for s in steps if s != step]
+        raise InputError(
+            f"{manager.directory / str(step)}: damaged ({error}); --step chooses another of {others}"
+        ) from error
+    variables = {"params": {}, "batch_stats": {}} | unflatten_dict(arrays, sep="/")
+    return config, variables, step

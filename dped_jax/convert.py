@@ -1,0 +1,131 @@
+"""Converts the authors' released TensorFlow generators into a workdir.
+
+    python -m dped_jax.convert --checkpoint=models/iphone_orig --workdir=runs/iphone_orig
+
+Needs TensorFlow (pip install tensorflow-cpu), which nothing else in this project does. Takes any
+net of the residual family (9x9 conv, blocks, two 3x3 convs, 9x9 conv, instance norm) and SRCNN.
+"""
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+from absl import flags
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from configs import release
+from dped_jax import checkpoint, cli
+from dped_jax.cli import InputError
+from dped_jax.models.generator import make_generator
+
+SCOPE = "generator/"
+
+
+def read_tensorflow_checkpoint(prefix: str) -> dict[str, np.ndarray]:
+    """Reads the generator's variables of a TensorFlow checkpoint.
+
+    Args:
+      prefix: path without `.index`.
+
+    Returns:
+      Arrays by name, without the scope "generator/".
+
+    Raises:
+      InputError: no such checkpoint, not readable, or TensorFlow is not installed.
+    """
+    if not pathlib.Path(f"{prefix}.index").exists():
+        raise InputError(f"--checkpoint={prefix}: {prefix}.index does not exist")
+    try:
+        import tensorflow as tf  # noqa: PLC0415  nothing else may need TensorFlow
+    except ImportError as error:
+        raise InputError("dped_jax.convert needs TensorFlow: pip install tensorflow-cpu") from error
+    try:
+        reader = tf.train.load_checkpoint(str(prefix))
+        names = reader.get_variable_to_shape_map()
+        return {
+            name.removeprefix(SCOPE): reader.get_tensor(name)
+            for name in names
+            if name.startswith(SCOPE)
+        }
+    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+        raise InputError(f"--checkpoint={prefix}: cannot be read: {error}") from error
+
+
+def convert_generator(
+    variables: Mapping[str, np.ndarray],
+) -> tuple[ml_collections.ConfigDict, dict[str, Any]]:
+    """Maps the release's variables to a configuration and this project's parameters.
+
+    Args:
+      variables: by the release's names: W1, b1, ..., Variable, Variable_1, ... (k-th norm: shift
+        `Variable_{2k}`, scale `Variable_{2k+1}`), or w1 to w3 and b1 to b3 of SRCNN.
+
+    Returns:
+      `configs/release.py` with the network's fields set, and the parameter tree.
+
+    Raises:
+      InputError: it is neither kind of network.
+    """
+    config = release.get_config()
+    if "w1" in variables:
+        config.generator.architecture = "srcnn"
+        convs = ["conv_first", "conv_middle"]
+        flat = {f"{name}/kernel": variables.get(f"w{i}") for i, name in enumerate(convs, 1)}
+        flat |= {f"{name}/bias": variables.get(f"b{i}") for i, name in enumerate(convs, 1)}
+        flat |= {"conv_last/kernel": variables.get("w3"), "bias_last": variables.get("b3")}
+    else:
+        num_blocks = (sum(name.startswith("W") for name in variables) - 4) // 2
+        config.generator.num_blocks = num_blocks
+        config.generator.width = variables["W1"].shape[-1] if "W1" in variables else 0
+        in_blocks = [(i, j) for i in range(num_blocks) for j in range(2)]
+        names = ["conv_first", *(f"block{i}_conv{j}" for i, j in in_blocks)]
+        names += ["conv_post0", "conv_post1", "conv_last"]
+        flat = {f"{name}/kernel": variables.get(f"W{k}") for k, name in enumerate(names, 1)}
+        flat |= {f"{name}/bias": variables.get(f"b{k}") for k, name in enumerate(names, 1)}
+        for k, (i, j) in enumerate(in_blocks):
+            norm = f"block{i}_norm{j}/InstanceNorm_0"
+            flat[f"{norm}/bias"] = variables.get(f"Variable_{2 * k}" if k else "Variable")
+            flat[f"{norm}/scale"] = variables.get(f"Variable_{2 * k + 1}")
+    _check_shapes(config, variables, flat)
+    return config, unflatten_dict(flat, sep="/")
+
+
+def _check_shapes(config, variables, flat) -> None:
+    found = {name: getattr(array, "shape", None) for name, array in flat.items()}
+    network = make_generator(config)
+    images = jnp.zeros((1, 100, 100, 3))
+    expected = jax.eval_shape(network.init, jax.random.PRNGKey(0), images)["params"]
+    expected = {name: leaf.shape for name, leaf in flatten_dict(expected, sep="/").items()}
+    used = sum(array is not None for array in flat.values())
+    if found != expected or used != len(variables):
+        listed = ", ".join(sorted(variables)[:5]) or "none"
+        raise InputError(
+            "--checkpoint: not a generator of the released families (residual with instance norm, "
+            f"or SRCNN); its variables in the scope {SCOPE!r}: {listed}{', ...' if used else ''}"
+        )
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    workdir = pathlib.Path(FLAGS.workdir)
+    if (workdir / "config.json").exists():
+        raise InputError(f"--workdir={workdir}: holds a model already; choose another")
+    config, params = convert_generator(read_tensorflow_checkpoint(FLAGS.checkpoint))
+    checkpoint.write_config(workdir, config)
+    with checkpoint.open_manager(workdir) as manager:
+        checkpoint.save(manager, 0, generator={"params": params, "batch_stats": {}})
+    count = sum(array.size for array in jax.tree.leaves(params))
+    print(f"converted: {workdir}, {config.generator.architecture}, {count:,} parameters")
+
+
+FLAGS = flags.FLAGS
+
+if __name__ == "__main__":
+    flags.DEFINE_string("checkpoint", None, "Prefix of a TensorFlow checkpoint.", required=True)
+    flags.DEFINE_string("workdir", None, "Folder to make.", required=True)
+    cli.run(main)

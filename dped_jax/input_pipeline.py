@@ -1,0 +1,130 @@
+"""Batches of patch pairs: TFDS data source -> grain -> NumPy.
+
+Images are RGB, NHWC, uint8. The order is a function of the seed and the position alone: the same
+global batches come on any number of processes, each of which decodes its own contiguous part.
+"""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import cv2
+import grain
+import ml_collections
+import numpy as np
+import tensorflow_datasets as tfds
+
+from dped_jax.cli import InputError
+
+Pairs = dict[str, np.ndarray]
+
+
+def open_split(config: ml_collections.ConfigDict, split: str) -> Sequence[dict[str, Any]]:
+    """Opens a split of the dataset that data_builders.dped.build has made.
+
+    Args:
+      config: the experiment; `config.data` says which dataset.
+      split: train, validation or test.
+
+    Returns:
+      A random-access source of {"phone", "dslr"} encoded images and the patch's "name", as bytes.
+
+    Raises:
+      InputError: there is no such dataset, or it lacks the split.
+    """
+    options = config.data
+    remedy = f"build it with python -m data_builders.dped.build --phone={options.phone}"
+    folder = pathlib.Path(options.data_dir).expanduser() / "dped" / options.phone
+    versions = sorted(folder.glob("*/dataset_info.json"))
+    if not versions:
+        raise InputError(f"config.data.data_dir: no dataset in {folder}: {remedy}")
+    builder = tfds.builder_from_directory(versions[-1].parent)
+    if split not in builder.info.splits or not builder.info.splits[split].num_examples:
+        raise InputError(f"config.data: the dataset in {folder} has no {split} split")
+    skip = {name: tfds.decode.SkipDecoding() for name in ("phone", "dslr")}
+    try:
+        return builder.as_data_source(split, decoders=skip)
+    except NotImplementedError as error:
+        raise InputError(
+            f"config.data.data_dir: the dataset in {folder} is not in array_record format: {remedy}"
+        ) from error
+
+
+def load_pairs(source: Sequence[dict[str, Any]], indices: Sequence[int]) -> Pairs:
+    """Decodes pairs of a source from `open_split`: `phone` and `dslr`, (n, H, W, 3) uint8."""
+    records = source.__getitems__([int(i) for i in indices])
+
+    def decode(name: str) -> np.ndarray:
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        encoded = [np.frombuffer(record[name], np.uint8) for record in records]
+        return np.stack([cv2.imdecode(image, flags) for image in encoded])
+
+    return {"phone": decode("phone"), "dslr": decode("dslr")}
+
+
+def train_batches(
+    config: ml_collections.ConfigDict, *, process_index: int = 0, process_count: int = 1
+) -> grain.DatasetIterator:
+    """Iterates forever over this process's part of shuffled global batches.
+
+    Every epoch has its own order. The iterator's state is one number, the position: batches drawn
+    so far (`get_state`, `set_state`).
+
+    Args:
+      config: the experiment; its seed, batch size and flips are used.
+      process_index: which part of every global batch to load.
+      process_count: into how many equal parts it is cut.
+
+    Returns:
+      An iterator of `Pairs` of batch_size / process_count pairs.
+
+    Raises:
+      InputError: no dataset, or fewer pairs than a batch holds.
+    """
+    source = open_split(config, "train")
+    batch_size = config.train.batch_size
+    if len(source) < batch_size:
+        raise InputError(
+            f"config.train.batch_size={batch_size}: the training split has only {len(source)} pairs"
+        )
+    size = batch_size // process_count
+    own_part = slice(process_index * size, (process_index + 1) * size)
+
+    def load(indices: np.ndarray, rng: np.random.Generator) -> Pairs:
+        flips = rng.random((batch_size, 2)) < 0.5  # drawn for the global batch
+        pairs = load_pairs(source, indices[own_part])
+        return random_flips(pairs, flips[own_part]) if config.data.flip else pairs
+
+    batches = (
+        grain.MapDataset.range(len(source))
+        .shuffle(seed=config.seed)
+        .repeat()
+        .batch(batch_size)
+        .random_map(load, seed=config.seed)
+    )
+    # Few batches ahead: the default would hold gigabytes of them.
+    return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
+
+
+def random_flips(pairs: Pairs, flips: np.ndarray) -> Pairs:
+    """Flips both images of a pair alike.
+
+    Args:
+      pairs: (n, H, W, 3) arrays.
+      flips: (n, 2) bool, whether to flip up-down and left-right.
+    """
+
+    def flip(images: np.ndarray) -> np.ndarray:
+        images = np.where(flips[:, 0, None, None, None], images[:, ::-1], images)
+        return np.where(flips[:, 1, None, None, None], images[:, :, ::-1], images)
+
+    return {name: flip(images) for name, images in pairs.items()}
+
+
+def eval_batches(
+    source: Sequence[dict[str, Any]], batch_size: int, num_pairs: int | None = None
+) -> Iterator[Pairs]:
+    """Yields the first `num_pairs` pairs (default all) in order; the last batch may be smaller."""
+    num_pairs = min(len(source), num_pairs or len(source))
+    for start in range(0, num_pairs, batch_size):
+        yield load_pairs(source, range(start, min(start + batch_size, num_pairs)))

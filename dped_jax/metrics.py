@@ -1,0 +1,267 @@
+"""Image quality scores: PSNR, SSIM and MS-SSIM of enhanced images against DSLR images.
+
+Contract: images are RGB, NHWC, float32 with a nominal range of [0, 1]; nothing is clipped except in
+`pirm_scores`. Functions are pure, can be jitted and return one value per image, computed from that
+image alone, so that scores do not depend on the batch size. `dped_scores` is the one exception: its
+protocol pools a batch by definition.
+
+Two protocols exist and differ. `pirm` (the PIRM-2018 kit's, the default of this project) averages
+scores of single images. `dped` is what the authors' released training code logs. What the paper
+prints as SSIM (section 4, Tables 1-3) is on the scale of MS-SSIM.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+MIN_MS_SSIM_SIDE = 2 ** (len(MS_SSIM_WEIGHTS) - 1)
+
+_PEAK = 255.0
+_WINDOW = 11
+_SIGMA = 1.5
+_C1 = (0.01 * _PEAK) ** 2
+_C2 = (0.03 * _PEAK) ** 2
+
+
+def mean_squared_error(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Mean squared difference of each pair of images.
+
+    Args:
+        a: (N, H, W, C) float32.
+        b: (N, H, W, C) float32.
+
+    Returns:
+        (N,) float32, in squared units of the images.
+
+    Raises:
+        ValueError: the arrays are not 4-D or their shapes differ.
+    """
+    _check_shapes(a, b)
+    squared = jnp.square(jnp.asarray(a, jnp.float32) - jnp.asarray(b, jnp.float32))
+    # Axis by axis: one running float32 sum over the pixels of a whole photo loses digits.
+    return squared.mean(3).mean(2).mean(1)
+
+
+def psnr_from_mse(mse: jax.Array) -> jax.Array:
+    """Peak signal-to-noise ratio in dB, at peak 1, of mean squared errors of any shape; 0 → inf."""
+    return -10.0 * jnp.log10(mse)
+
+
+def psnr(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Peak signal-to-noise ratio of each pair of images, at peak 1.
+
+    Args:
+        a: (N, H, W, C) float32 in [0, 1]; the caller clips where its protocol asks for it.
+        b: (N, H, W, C) float32 in [0, 1].
+
+    Returns:
+        (N,) float32, dB; +inf for identical images (see `summarize_psnr`).
+
+    Raises:
+        ValueError: the arrays are not 4-D or their shapes differ.
+    """
+    return psnr_from_mse(mean_squared_error(a, b))
+
+
+def ssim(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Structural similarity of each pair of images: the first scale of `ms_ssim`.
+
+    Gaussian window 11x11, sigma 1.5, 'valid' borders, averaged over positions and channels. On
+    images with a side below 11 the window shrinks to that side and sigma in proportion.
+
+    Args:
+        a: (N, H, W, C) float32 in [0, 1].
+        b: (N, H, W, C) float32 in [0, 1].
+
+    Returns:
+        (N,) float32 in [-1, 1]; 1 for identical images.
+
+    Raises:
+        ValueError: the arrays are not 4-D, their shapes differ, or they have no pixels.
+    """
+    return ssim_scales(a, b, scales=1)[1][:, 0]
+
+
+def ms_ssim(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Multi-scale structural similarity of each pair of images, as the PIRM-2018 kit defines it.
+
+    Args:
+        a: (N, H, W, C) float32, nominally in [0, 1], not clipped.
+        b: (N, H, W, C) float32 in [0, 1].
+
+    Returns:
+        (N,) float32 in [0, 1]; 1 for identical images.
+
+    Raises:
+        ValueError: the arrays are not 4-D, their shapes differ, or a side is below 16 pixels.
+    """
+    return combine_scales(*ssim_scales(a, b))
+
+
+@functools.partial(jax.jit, static_argnames="scales")  # op by op, its many slices take seconds
+def ssim_scales(
+    a: jax.Array, b: jax.Array, scales: int = len(MS_SSIM_WEIGHTS)
+) -> tuple[jax.Array, jax.Array]:
+    """Contrast-structure term and SSIM of each pair of images at each scale.
+
+    Each next scale has the means of pixels (2i, 2i+1) in both directions; an odd last row or column
+    is repeated. Reduce the results over images before `combine_scales` for scores of a pooled
+    batch.
+
+    Args:
+        a: (N, H, W, C) float32, nominally in [0, 1].
+        b: (N, H, W, C) float32, nominally in [0, 1].
+        scales: number of scales; sides of at least 2^(scales - 1) pixels are needed, so that the
+            last scale is a genuine halving of the one before.
+
+    Returns:
+        (contrast, ssim), each (N, scales) float32 in [-1, 1], not clamped.
+
+    Raises:
+        ValueError: the arrays are not 4-D, their shapes differ, or they are too small.
+    """
+    _check_shapes(a, b)
+    height, width = a.shape[1:3]
+    smallest = 2 ** (scales - 1)
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"images of {height}x{width} (height x width) are too small for {scales} scales of "
+            f"SSIM: both sides must have at least {smallest} pixels"
+        )
+    # Variances are E[x²] - E[x]²: centring the range keeps float32 from losing them in the squares.
+    a, b = ((jnp.asarray(x, jnp.float32) - 0.5) * _PEAK for x in (a, b))
+    terms = []
+    for scale in range(scales):
+        if scale:
+            a, b = _halve(a), _halve(b)
+        terms.append(_ssim_terms(a, b))
+    contrast, similarity = zip(*terms, strict=True)
+    return jnp.stack(contrast, axis=-1), jnp.stack(similarity, axis=-1)
+
+
+def combine_scales(contrast: jax.Array, similarity: jax.Array) -> jax.Array:
+    """MS-SSIM from the terms of five scales: Π contrast^weight of all but the last · SSIM of it.
+
+    Negative terms count as 0, where the PIRM kit's fractional powers give NaN.
+
+    Args:
+        contrast: (..., 5) float32 from `ssim_scales`.
+        similarity: (..., 5) float32 from `ssim_scales`.
+
+    Returns:
+        (...) float32 in [0, 1].
+    """
+    terms = jnp.concatenate([contrast[..., :-1], similarity[..., -1:]], axis=-1)
+    return jnp.prod(jnp.maximum(terms, 0.0) ** jnp.asarray(MS_SSIM_WEIGHTS, jnp.float32), axis=-1)
+
+
+def pirm_scores(enhanced: jax.Array, dslr: jax.Array) -> dict[str, jax.Array]:
+    """Scores of each image under the `pirm` protocol: PSNR clips the output, the others do not.
+
+    Args:
+        enhanced: (N, H, W, C) float32, a generator's output; may leave [0, 1].
+        dslr: (N, H, W, C) float32 in [0, 1].
+
+    Returns:
+        "psnr" (dB), "ms_ssim" and "ssim", each (N,) float32, to be averaged over images; PSNR by
+        `summarize_psnr`.
+
+    Raises:
+        ValueError: the arrays are not 4-D, their shapes differ, or a side is below 16 pixels.
+    """
+    contrast, similarity = ssim_scales(enhanced, dslr)
+    return {
+        "psnr": psnr(jnp.clip(enhanced, 0.0, 1.0), dslr),
+        "ms_ssim": combine_scales(contrast, similarity),
+        "ssim": similarity[:, 0],
+    }
+
+
+def dped_scores(enhanced: jax.Array, dslr: jax.Array) -> dict[str, jax.Array]:
+    """Scores of one batch under the `dped` protocol: errors pooled over the batch, nothing clipped.
+
+    The released training code averages these over full batches of 50 images.
+
+    Args:
+        enhanced: (N, H, W, C) float32, a generator's output; may leave [0, 1].
+        dslr: (N, H, W, C) float32 in [0, 1].
+
+    Returns:
+        "psnr" (dB), "ms_ssim" and "ssim" of the batch, each a float32 scalar.
+
+    Raises:
+        ValueError: the arrays are not 4-D, their shapes differ, or a side is below 16 pixels.
+    """
+    contrast, similarity = (terms.mean(axis=0) for terms in ssim_scales(enhanced, dslr))
+    return {
+        "psnr": psnr_from_mse(mean_squared_error(enhanced, dslr).mean()),
+        "ms_ssim": combine_scales(contrast, similarity),
+        "ssim": similarity[0],
+    }
+
+
+def summarize_psnr(values: np.ndarray) -> tuple[float, int]:
+    """Mean of the finite PSNRs, and how many pairs were identical. Runs on the host.
+
+    Args:
+        values: (N,) PSNRs in dB; +inf marks an identical pair. A NaN is an error, not a perfect
+            score, and makes the mean NaN.
+
+    Returns:
+        The mean in dB (NaN where every pair is identical, or none was given) and the number of
+        pairs left out of it.
+    """
+    values = np.asarray(values, np.float64)
+    identical = np.isposinf(values)
+    kept = values[~identical]
+    return float(kept.mean()) if kept.size else float("nan"), int(identical.sum())
+
+
+def _check_shapes(a: jax.Array, b: jax.Array) -> None:
+    if a.ndim != 4 or a.shape != b.shape:
+        raise ValueError(
+            f"expected two image batches of the same (N, H, W, C), got {a.shape} and {b.shape}"
+        )
+    if 0 in a.shape[1:]:
+        raise ValueError(f"images without pixels: {a.shape}")
+
+
+def _ssim_terms(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(contrast, ssim), each (N,), of images in [-127.5, 127.5] at one scale."""
+    moments = _gaussian_filter(jnp.concatenate([a, b, a * a, b * b, a * b], axis=-1))
+    mean_a, mean_b, square_a, square_b, product = jnp.split(moments, 5, axis=-1)
+    variances = square_a - mean_a**2 + square_b - mean_b**2
+    contrast = (2.0 * (product - mean_a * mean_b) + _C2) / (variances + _C2)
+    mean_a, mean_b = mean_a + 0.5 * _PEAK, mean_b + 0.5 * _PEAK
+    luminance = (2.0 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
+    pixels = (1, 2, 3)
+    return contrast.mean(pixels), (luminance * contrast).mean(pixels)
+
+
+def _gaussian_filter(images: jax.Array) -> jax.Array:
+    """Separable Gaussian, 'valid' borders; the window and sigma shrink with the smaller side.
+
+    Written as a sum of shifted images: on CPU a quarter of the time of XLA's depthwise convolution,
+    and on accelerators not subject to reduced-precision multiplications.
+    """
+    window = min(_WINDOW, *images.shape[1:3])
+    offsets = np.arange(window) - (window - 1) / 2
+    weights = np.exp(-(offsets**2) / (2 * (_SIGMA * window / _WINDOW) ** 2))
+    weights /= weights.sum()
+    for axis in (1, 2):
+        size = images.shape[axis] - window + 1
+        images = sum(
+            float(weight) * jax.lax.slice_in_dim(images, start, start + size, axis=axis)
+            for start, weight in enumerate(weights)
+        )
+    return images
+
+
+def _halve(images: jax.Array) -> jax.Array:
+    """Means of 2x2 pixels, (N, H, W, C) → (N, ceil(H/2), ceil(W/2), C)."""
+    count, height, width, channels = images.shape
+    images = jnp.pad(images, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return images.reshape(count, -(-height // 2), 2, -(-width // 2), 2, channels).mean((2, 4))

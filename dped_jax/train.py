@@ -1,0 +1,297 @@
+"""Trains the generator and the discriminator; the same command resumes.
+
+    python -m dped_jax.train --config=configs/paper.py --workdir=runs/iphone
+
+Fields of the config are overridden as --config.train.batch_size=8. Writes to the workdir its
+config.json and checkpoints (see checkpoint.py), metrics.jsonl, TensorBoard events, and samples/
+with before | enhanced | target pictures.
+"""
+
+import json
+import math
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import jax
+import ml_collections
+import numpy as np
+import tensorboardX
+from absl import flags, logging
+from ml_collections import config_flags
+from tqdm import tqdm
+
+from dped_jax import checkpoint, cli, evaluate, input_pipeline
+from dped_jax.cli import InputError
+from dped_jax.models import vgg
+from dped_jax.train_step import TrainState, create_train_state, make_eval_step, make_train_step
+
+
+class MetricsWriter:
+    """Writes scalars to metrics.jsonl and TensorBoard, pictures to samples/ and TensorBoard."""
+
+    def __init__(self, workdir: pathlib.Path, step: int):
+        """Goes on after `step`; what an interrupted run wrote after it is dropped."""
+        self._workdir = workdir
+        lines = workdir / "metrics.jsonl"
+        if lines.exists():
+            written = lines.read_text().splitlines(keepends=True)
+            kept = [line for line in written if _upto(line, step)]
+            cli.write_atomically(lines, "".join(kept))
+        (workdir / "samples").mkdir(exist_ok=True)
+        self._lines = lines.open("a", buffering=1)
+        self._events = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
+
+    def scalars(self, step: int, group: str, values: dict[str, float]) -> None:
+        """Writes a line of values, as `train/total` in TensorBoard."""
+        self._lines.write(json.dumps({"step": step, "group": group} | values) + "\n")
+        for name, value in values.items():
+            self._events.add_scalar(f"{group}/{name}", value, step)
+
+    def picture(self, step: int, image: np.ndarray) -> None:
+        """Writes an (H, W, 3) uint8 RGB picture."""
+        path = self._workdir / "samples" / f"{step:08d}.png"
+        cv2.imwrite(str(path), image[..., ::-1])
+        self._events.add_image("samples", image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flushes everything."""
+        self._lines.close()
+        self._events.close()
+
+
+def _upto(line: str, step: int) -> bool:
+    try:
+        return json.loads(line)["step"] <= step
+    except ValueError:  # cut off by a kill
+        return False
+
+
+def picture_grid(phone: np.ndarray, enhanced: np.ndarray, dslr: np.ndarray) -> np.ndarray:
+    """Rows of before | enhanced | target.
+
+    Args:
+      phone: (N, H, W, 3) uint8.
+      enhanced: (N, H, W, 3) float32, nominally in [0, 1], unclipped.
+      dslr: (N, H, W, 3) uint8.
+
+    Returns:
+      (N * H, 3 * W, 3) uint8.
+    """
+    rounded = np.uint8(np.round(np.clip(enhanced, 0, 1) * 255))
+    return np.concatenate(np.concatenate([phone, rounded, dslr], axis=2), axis=0)
+
+
+def load_vgg(config: ml_collections.ConfigDict) -> Any:
+    """The VGG-19 parameters that the config names, None where there is no content loss."""
+    if not config.loss.content:
+        return None
+    if config.vgg.weights == "random":
+        logging.warning("vgg.weights=random: the content loss compares features of a random net")
+        params = vgg.random_vgg_params(0)
+    else:
+        params = vgg.load_vgg_params(config.vgg.weights)
+    # Once to all devices: as host arrays, 80 MB would travel at every step.
+    mesh = jax.sharding.Mesh(jax.devices(), ("devices",))
+    return jax.device_put(params, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+
+
+def initial_state(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, manager: Any
+) -> tuple[TrainState, dict[str, Any] | None]:
+    """The state to go on from and the input iterator's: restored, from `init_from`, or fresh."""
+    state = create_train_state(config, jax.random.PRNGKey(config.seed))
+    restored = checkpoint.restore_state(workdir, manager, state)
+    if restored:
+        logging.info("resuming %s at step %d", workdir, restored[0].step)
+        return restored
+    if config.train.init_from:
+        generator = checkpoint.initial_generator(config.train.init_from, state.generator)
+        return state.replace(generator=generator), None
+    return state, None
+
+
+def mean_metrics(pending: list[tuple[int, dict[str, jax.Array]]], manager: Any) -> dict[str, float]:
+    """Means of the metrics of several steps, each given with its number.
+
+    Raises:
+      InputError: one is not finite; names the first such step and the last good checkpoint.
+    """
+    pending = jax.device_get(pending)
+    for step, values in pending:
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            good = manager.latest_step()
+            kept = f"checkpoint {good} is kept" if good is not None else "no checkpoint yet"
+            raise InputError(
+                f"step {step}: {', '.join(bad)} not finite; {kept}; lower "
+                "--config.train.learning_rate or the loss weights, in another --workdir"
+            )
+    return {name: float(np.mean([m[name] for _, m in pending])) for name in pending[0][1]}
+
+
+def make_validation(
+    config: ml_collections.ConfigDict, writer: MetricsWriter | None
+) -> Callable[[int, Any], dict[str, float]]:
+    """Builds `validate(step, variables)`: scores on the validation split, and a picture."""
+    source = input_pipeline.open_split(config, "validation")
+    eval_step = jax.jit(make_eval_step(config))
+
+    def validate(step: int, variables: Any) -> dict[str, float]:
+        variables = jax.device_get(variables)
+        pairs = input_pipeline.eval_batches(source, config.eval.batch_size, config.eval.num_pairs)
+        scores = evaluate.score_batches(lambda phone: eval_step(variables, phone), pairs)
+        summary = evaluate.summarize(scores["enhanced"])
+        if writer:
+            num = min(config.eval.num_pictures, len(source))
+            shown = input_pipeline.load_pairs(source, range(num))
+            enhanced = np.asarray(eval_step(variables, shown["phone"]))
+            writer.picture(step, picture_grid(enhanced=enhanced, **shown))
+            writer.scalars(step, "validation", summary)
+            tqdm.write(evaluate.format_summary(f"step {step}", summary))
+        return summary
+
+    return validate
+
+
+def make_step_on_all_devices(
+    config: ml_collections.ConfigDict,
+) -> Callable[[TrainState, Any, Any], tuple[TrainState, dict[str, jax.Array]]]:
+    """Maps the train step over devices: the state goes in and comes out without a leading axis.
+
+    Raises:
+      InputError: the config has a value that this program does not know, or the batch does not
+        divide among the devices.
+    """
+    batch_size, devices = config.train.batch_size, jax.device_count()
+    if batch_size % devices:
+        raise InputError(
+            f"config.train.batch_size={batch_size} does not divide among {devices} devices; "
+            "choose a multiple"
+        )
+    try:
+        train_step = make_train_step(config)
+    except ValueError as error:
+        raise InputError(f"config.{error}") from error
+    step = jax.pmap(
+        train_step, axis_name="devices", in_axes=(None, 0, None), out_axes=None, donate_argnums=0
+    )
+
+    def split(images: np.ndarray) -> np.ndarray:
+        return images.reshape(jax.local_device_count(), -1, *images.shape[1:])
+
+    def step_on_all_devices(state, batch, vgg_params):
+        state, metrics = step(state, jax.tree.map(split, batch), vgg_params)
+        if jax.default_backend() == "cpu":
+            # Steps in flight share one thread pool and can lock each other out of collectives.
+            jax.block_until_ready(metrics)
+        return state, metrics
+
+    return step_on_all_devices
+
+
+def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainState:
+    """Trains to `config.train.num_steps`, from the newest checkpoint where there is one.
+
+    Args:
+      config: the experiment.
+      workdir: where results go; created if missing.
+
+    Returns:
+      The final state, on the devices.
+
+    Raises:
+      InputError: bad input, or a loss that is not finite.
+      OSError: a file cannot be written.
+    """
+    options = config.train
+    step_on_all_devices = make_step_on_all_devices(config)
+    batches = input_pipeline.train_batches(
+        config, process_index=jax.process_index(), process_count=jax.process_count()
+    )
+    input_pipeline.open_split(config, "validation")
+    vgg_params = load_vgg(config)
+    checkpoint.write_config(workdir, config)
+    manager = checkpoint.open_manager(workdir, keep=options.keep_checkpoints)
+    state, data_state = initial_state(config, workdir, manager)
+    if data_state:
+        batches.set_state(data_state)
+    start = int(state.step)
+    writer = MetricsWriter(workdir, start) if jax.process_index() == 0 else None
+    validate = make_validation(config, writer)
+
+    pending: list[tuple[int, dict[str, jax.Array]]] = []
+    progress = tqdm(
+        total=options.num_steps * options.batch_size,
+        initial=start * options.batch_size,
+        unit="pairs",
+        disable=writer is None,
+        mininterval=1,
+    )
+    for step in range(start + 1, options.num_steps + 1):
+        batch = next(batches)
+        if options.discriminator_batch == "next":
+            batch |= {"next": next(batches)}
+        state, metrics = step_on_all_devices(state, batch, vgg_params)
+        pending.append((step, metrics))
+        last = step == options.num_steps
+        evaluating = last or step % options.eval_every_steps == 0
+        saving = evaluating or step % options.checkpoint_every_steps == 0
+        if saving or step % options.log_every_steps == 0:
+            means = mean_metrics(pending, manager)
+            pending = []
+            progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
+            if writer:
+                writer.scalars(step, "train", means)
+        progress.update(options.batch_size)
+        if saving:
+            scores = validate(step, state.generator.variables) if evaluating else None
+            checkpoint.save_state(manager, state, batches.get_state(), scores)
+    progress.close()
+    manager.close()
+    if writer:
+        writer.close()
+    return state
+
+
+def join_processes(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
+    """Makes this process one of several that train together; all must call it first.
+
+    Args:
+      coordinator: "host:port" of process 0, or "auto" where the cluster tells (TPU pods, Slurm,
+        Open MPI).
+      num_processes: needed with "host:port".
+      process_id: from 0; needed with "host:port".
+
+    Raises:
+      InputError: the processes do not find each other.
+    """
+    try:
+        if coordinator == "auto":
+            jax.distributed.initialize()
+        else:
+            jax.distributed.initialize(coordinator, num_processes, process_id)
+    except (RuntimeError, ValueError) as error:
+        raise InputError(f"--coordinator={coordinator}: {error}") from error
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    if FLAGS.coordinator:
+        join_processes(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
+    workdir = pathlib.Path(FLAGS.workdir)
+    train(FLAGS.config, workdir)
+    print(f"trained: {workdir}; next: python -m dped_jax.evaluate --workdir={workdir}")
+
+
+FLAGS = flags.FLAGS
+
+if __name__ == "__main__":
+    config_flags.DEFINE_config_file("config", "configs/paper.py", "The experiment.")
+    flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+    flags.DEFINE_string("coordinator", None, "Several hosts: host:port of process 0, or auto.")
+    flags.DEFINE_integer("num_processes", None, "With --coordinator=host:port: how many.")
+    flags.DEFINE_integer("process_id", None, "With --coordinator=host:port: which, from 0.")
+    cli.run(main)

@@ -1,0 +1,284 @@
+"""One joint update of generator and discriminator, as pure functions without I/O.
+
+`make_train_step` returns a step that its caller maps over devices as axis "devices". Everything is
+reduced over the global batch, so the update does not depend on the number of devices.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import ml_collections
+import optax
+
+from dped_jax import losses
+from dped_jax.models import discriminator as discriminators
+from dped_jax.models.generator import make_generator
+from dped_jax.models.vgg import extract_features
+
+Batch = dict[str, Any]
+DrawLabels = Callable[[jax.Array, int], jax.Array]
+
+
+@flax.struct.dataclass
+class NetworkState:
+    """A network under training: its parameters, running statistics and Adam's moments."""
+
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The collections that flax's `apply` takes."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that a step changes. `discriminator` is None where the texture loss has weight 0."""
+
+    step: jax.Array
+    key: jax.Array
+    generator: NetworkState
+    discriminator: NetworkState | None
+
+
+def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+    """Adam as both networks use it (section 3.2.3).
+
+    Raises:
+      ValueError: the schedule is unknown.
+    """
+    options = config.train
+    if options.schedule == "constant":
+        return optax.adam(options.learning_rate)
+    if options.schedule == "cosine":
+        return optax.adam(optax.cosine_decay_schedule(options.learning_rate, options.num_steps))
+    raise ValueError(f"train.schedule={options.schedule!r}: use constant or cosine")
+
+
+def create_train_state(config: ml_collections.ConfigDict, key: jax.Array) -> TrainState:
+    """Initialises both networks and their optimisers.
+
+    Args:
+      config: the experiment.
+      key: (2,) uint32; every random draw of the training derives from it.
+
+    Returns:
+      The state at step 0.
+    """
+    optimizer = make_optimizer(config)
+    generator_key, discriminator_key, state_key = jax.random.split(key, 3)
+
+    def init(network, network_key, channels):
+        images = jnp.zeros((1, 100, 100, channels), jnp.float32)
+        variables = jax.jit(network.init)(network_key, images)
+        params = variables["params"]
+        return NetworkState(params, variables.get("batch_stats", {}), optimizer.init(params))
+
+    discriminator = None
+    if config.loss.texture:
+        channels = 2 if config.discriminator.architecture == "bi_channel" else 1
+        network = discriminators.make_discriminator(config)
+        discriminator = init(network, discriminator_key, channels)
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        key=state_key,
+        generator=init(make_generator(config), generator_key, 3),
+        discriminator=discriminator,
+    )
+
+
+def to_float(images: jax.Array) -> jax.Array:
+    """uint8 in 0..255 to float32 in [0, 1]."""
+    return images.astype(jnp.float32) / 255
+
+
+def draw_labels(key: jax.Array, num: int) -> jax.Array:
+    """Fair coin flips, (num,) bool: whether the (first) image shown is the DSLR's."""
+    return jax.random.bernoulli(key, shape=(num,))
+
+
+def _own_part(draws: jax.Array) -> jax.Array:
+    """This device's part of draws made for the global batch, by global example index."""
+    size = draws.shape[0] // jax.lax.axis_size("devices")
+    return jax.lax.dynamic_slice_in_dim(draws, jax.lax.axis_index("devices") * size, size)
+
+
+def _reduce(config: ml_collections.ConfigDict, name: str, per_example: jax.Array) -> jax.Array:
+    """This device's share of a term's reduction over the global batch: shares add up to it."""
+    total = jnp.sum(per_example)
+    adversarial = name in ("texture", "discriminator")
+    if adversarial and config.loss.adversarial_reduction == "sum":
+        return total
+    return total / (per_example.shape[0] * jax.lax.axis_size("devices"))
+
+
+def _image_losses(config, vgg_params, enhanced, target) -> dict[str, jax.Array]:
+    """The terms with non-zero weight that need no discriminator, per example."""
+    options = config.loss
+    paper = options.definition == "paper"
+    terms = {}
+    if options.mse:
+        terms["mse"] = losses.mse_loss(enhanced, target)
+    if options.color and paper:
+        kernel = losses.gaussian_kernel(
+            options.blur_size, options.blur_sigma, options.blur_amplitude
+        )
+        terms["color"] = losses.color_loss(enhanced, target, kernel)
+    elif options.color:
+        terms["color"] = losses.release_color_loss(enhanced, target)
+    if options.content:
+        dtype = jnp.dtype(config.compute_dtype)
+        features = [
+            extract_features(vgg_params, images, config.vgg.layer, dtype)
+            for images in (enhanced, target)
+        ]
+        content_loss = losses.content_loss if paper else losses.release_content_loss
+        terms["content"] = content_loss(*features)
+    if options.tv:
+        tv_loss = losses.total_variation_loss if paper else losses.release_total_variation_loss
+        terms["tv"] = tv_loss(enhanced)
+    return terms
+
+
+def discriminator_input(config, enhanced, dslr, labels) -> jax.Array:
+    """What the discriminator is shown.
+
+    Args:
+      config: the experiment.
+      enhanced: (N, H, W, 3) float32 in [0, 1].
+      dslr: the same shape.
+      labels: (N,) bool. Bi-channel: whether the DSLR image comes first; single-channel: whether it
+        is the one shown.
+
+    Returns:
+      (N, H, W, 2) or (N, H, W, 1) float32, grayscale.
+    """
+    labels = labels[:, None, None, None]
+    enhanced, dslr = map(discriminators.to_grayscale, (enhanced, dslr))
+    first = jnp.where(labels, dslr, enhanced)
+    if config.discriminator.architecture == "single_channel":
+        return first
+    return jnp.concatenate([first, jnp.where(labels, enhanced, dslr)], axis=-1)
+
+
+def _check(config: ml_collections.ConfigDict) -> None:
+    choices = {
+        ("loss", "definition"): ("paper", "release"),
+        ("loss", "adversarial_reduction"): ("mean", "sum"),
+        ("train", "discriminator_batch"): ("same", "next"),
+    }
+    for (group, field), allowed in choices.items():
+        value = config[group][field]
+        if value not in allowed:
+            raise ValueError(f"{group}.{field}={value!r}: use {' or '.join(allowed)}")
+
+
+def make_train_step(
+    config: ml_collections.ConfigDict, *, draw: DrawLabels = draw_labels
+) -> Callable[[TrainState, Batch, Any], tuple[TrainState, dict[str, jax.Array]]]:
+    """Builds the joint update.
+
+    The returned `step(state, batch, vgg_params)` gives the next state and the metrics, float32
+    scalars over the global batch: each term unweighted, their weighted sum `total`, and the
+    discriminator's loss and accuracy. `batch` holds this device's part of the global batch:
+    `phone` and `dslr`, (n, H, W, 3) uint8, and, where `config.train.discriminator_batch` is
+    "next", under "next" the two of the following batch, for the discriminator, which then sees the
+    updated generator (the release's reading of an iteration). `vgg_params` is None where the
+    content loss has weight 0.
+
+    Args:
+      config: the experiment.
+      draw: gives (num,) bool labels for the discriminator from a key; for reproducing known draws.
+
+    Raises:
+      ValueError: a field of the config has a value that this program does not know.
+    """
+    _check(config)
+    generator, optimizer = make_generator(config), make_optimizer(config)
+    discriminator = discriminators.make_discriminator(config) if config.loss.texture else None
+    release = config.loss.definition == "release"
+    weights = {name: config.loss[name] for name in ("color", "texture", "content", "tv", "mse")}
+
+    def apply(network, network_state, params, images):
+        variables = {"params": params, "batch_stats": network_state.batch_stats}
+        output, updated = network.apply(variables, images, train=True, mutable=["batch_stats"])
+        return output, updated.get("batch_stats", {})
+
+    def update(network_state, grads, batch_stats):
+        grads = jax.lax.psum(grads, "devices")
+        updates, opt_state = optimizer.update(grads, network_state.opt_state, network_state.params)
+        params = optax.apply_updates(network_state.params, updates)
+        return NetworkState(params, batch_stats, opt_state)
+
+    def texture_loss(state, enhanced, target):
+        enhanced_first = jnp.zeros(enhanced.shape[0], bool)
+        shown = discriminator_input(config, enhanced, target, enhanced_first)
+        logits, _ = apply(discriminator, state.discriminator, state.discriminator.params, shown)
+        return losses.release_texture_loss(logits) if release else losses.texture_loss(logits)
+
+    def generator_loss(params, state, batch, vgg_params):
+        phone, target = to_float(batch["phone"]), to_float(batch["dslr"])
+        enhanced, batch_stats = apply(generator, state.generator, params, phone)
+        terms = _image_losses(config, vgg_params, enhanced, target)
+        if discriminator:
+            terms["texture"] = texture_loss(state, enhanced, target)
+        terms = {name: _reduce(config, name, term) for name, term in terms.items()}
+        total = sum(weights[name] * term for name, term in terms.items())
+        return total, (terms | {"total": total}, batch_stats, enhanced)
+
+    def discriminator_loss(params, network_state, enhanced, target, labels):
+        shown = discriminator_input(config, enhanced, target, labels)
+        logits, batch_stats = apply(discriminator, network_state, params, shown)
+        cross_entropy = losses.discriminator_loss
+        if release:
+            cross_entropy = losses.release_discriminator_loss
+        loss = _reduce(config, "discriminator", cross_entropy(logits, labels))
+        accuracy = _reduce(config, "accuracy", jnp.float32((logits > 0) == labels))
+        return loss, ({"discriminator": loss, "discriminator_accuracy": accuracy}, batch_stats)
+
+    def step(state, batch, vgg_params):
+        num = batch["phone"].shape[0] * jax.lax.axis_size("devices")
+        labels = _own_part(draw(jax.random.fold_in(state.key, state.step), num))
+
+        grads, (logged, batch_stats, enhanced) = jax.grad(generator_loss, has_aux=True)(
+            state.generator.params, state, batch, vgg_params
+        )
+        state = state.replace(
+            step=state.step + 1, generator=update(state.generator, grads, batch_stats)
+        )
+        if discriminator:
+            if config.train.discriminator_batch == "next":
+                batch = batch["next"]
+                phone = to_float(batch["phone"])
+                enhanced, _ = apply(generator, state.generator, state.generator.params, phone)
+            grads, (more, batch_stats) = jax.grad(discriminator_loss, has_aux=True)(
+                state.discriminator.params,
+                state.discriminator,
+                jax.lax.stop_gradient(enhanced),
+                to_float(batch["dslr"]),
+                labels,
+            )
+            logged |= more
+            state = state.replace(discriminator=update(state.discriminator, grads, batch_stats))
+        return state, jax.lax.psum(logged, "devices")
+
+    return step
+
+
+def make_eval_step(config: ml_collections.ConfigDict) -> Callable[[Any, jax.Array], jax.Array]:
+    """Builds the generator as it is used after training, with batch norm's running statistics.
+
+    The returned `step(variables, images)` enhances (N, H, W, 3) uint8 images to (N, H, W, 3)
+    float32, nominally in [0, 1], unclipped.
+    """
+    generator = make_generator(config)
+
+    def step(variables, images):
+        return generator.apply(variables, to_float(images))
+
+    return step

@@ -1,0 +1,56 @@
+"""Generated patches, folders of them, and the commands run as a user runs them."""
+
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from generated_patches import ROOT, encode_patch
+
+
+@pytest.fixture
+def make_folder() -> Callable[..., pathlib.Path]:
+    """Writes a folder of patches with the stems given."""
+
+    def make(folder: pathlib.Path, stems, *, seed: int = 0, suffix: str = ".jpg") -> pathlib.Path:
+        folder.mkdir(parents=True)
+        for stem in stems:
+            number = int("".join(filter(str.isdigit, str(stem))))
+            (folder / f"{stem}{suffix}").write_bytes(encode_patch(seed + number, suffix=suffix))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def make_archive(make_folder) -> Callable[..., pathlib.Path]:
+    """Writes the published layout of one phone; returns the manual directory."""
+
+    def make(root: pathlib.Path, *, train: int = 12, test: int = 3) -> pathlib.Path:
+        for folder, count, seed in (("training_data", train, 0), ("test_data/patches", test, 5000)):
+            make_folder(root / "iphone" / folder / "iphone", range(count), seed=seed)
+            make_folder(root / "iphone" / folder / "canon", range(count), seed=seed + 1000)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def run_command() -> Callable[..., subprocess.CompletedProcess]:
+    """Runs a command of data_builders.dped in a process of its own."""
+
+    def run(command: str, *args: str, **kwargs) -> subprocess.CompletedProcess:
+        argv = [sys.executable, "-m", f"data_builders.dped.{command}", *args]
+        return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, **kwargs)
+
+    return run
+
+
+@pytest.fixture
+def shared_data() -> pathlib.Path:
+    """Folder of real pairs beside the repository."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the real photographs are not there: {folder}")
+    return folder

@@ -1,0 +1,102 @@
+"""The TFDS builder: what is stored is what was on disk."""
+
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from generated_patches import ROOT
+from tensorflow_datasets.core import dataset_metadata
+from tensorflow_datasets.proto import tf_example_pb2
+
+from data_builders.dped import build, dped_dataset_builder
+from data_builders.dped.dped_dataset_builder import Builder
+
+DUMMY_DATA = ROOT / "data_builders" / "dped" / "dummy_data"
+SKIP = {name: tfds.decode.SkipDecoding() for name in ("phone", "dslr")}
+
+
+def read(data_dir: pathlib.Path, phone: str, split: str, **kwargs) -> list[dict]:
+    builder = tfds.builder_from_directory(data_dir / "dped" / phone / "1.0.0")
+    return list(builder.as_data_source(split, **kwargs))
+
+
+def test_files_come_back_byte_for_byte_in_natural_order(tmp_path, make_archive, monkeypatch):
+    monkeypatch.setattr(dped_dataset_builder, "SHARD_PAIRS", 4)  # several shards, uneven
+    manual_dir = make_archive(tmp_path / "archive", train=21)
+    info, _ = build.build(data_dir=tmp_path, phone="iphone", source=manual_dir)
+    assert info.splits["train"].shard_lengths == [4, 4, 4, 4, 4]
+    for split, folder, numbers in (
+        ("train", "training_data", range(20)),
+        ("validation", "training_data", [20]),
+        ("test", "test_data/patches", range(3)),
+    ):
+        examples = read(tmp_path, "iphone", split, decoders=SKIP)
+        assert [example["name"] for example in examples] == [b"%d" % i for i in numbers]
+        for number, example in zip(numbers, examples, strict=True):
+            for feature, camera in (("phone", "iphone"), ("dslr", "canon")):
+                file = manual_dir / "iphone" / folder / camera / f"{number}.jpg"
+                assert example[feature] == file.read_bytes()
+
+
+def test_decoded_features_are_rgb(tmp_path):
+    build.build(data_dir=tmp_path, phone="custom", source=DUMMY_DATA)
+    (example, *_) = read(tmp_path, "custom", "train")
+    file = DUMMY_DATA / "custom/training_data/dslr/0.jpg"
+    np.testing.assert_array_equal(example["dslr"], cv2.imread(str(file))[..., ::-1])
+
+
+@pytest.mark.parametrize("phone", [config.name for config in Builder.BUILDER_CONFIGS])
+def test_dummy_data_has_all_splits_of_every_config(tmp_path, phone):
+    info, skipped = build.build(data_dir=tmp_path, phone=phone, source=DUMMY_DATA)
+    sizes = {name: split.num_examples for name, split in info.splits.items()}
+    assert (sizes, skipped) == ({"train": 2, "validation": 1, "test": 2}, [])
+
+
+def test_record_bytes_do_not_depend_on_the_order_of_features():
+    def feature(name: str, value: bytes) -> bytes:
+        example = tf_example_pb2.Example()
+        example.features.feature[name].bytes_list.value.append(value)
+        return example.SerializeToString()
+
+    # Serialized messages that follow one another are one message with the fields of both.
+    parts = [feature("phone", b"1"), feature("dslr", b"2"), feature("name", b"3")]
+    one, other = b"".join(parts), b"".join(reversed(parts))
+    assert one != other
+    fixed = dped_dataset_builder._in_fixed_order(one)
+    assert fixed == dped_dataset_builder._in_fixed_order(other)
+    assert tf_example_pb2.Example.FromString(fixed) == tf_example_pb2.Example.FromString(one)
+
+
+def test_metadata_is_read_from_the_folder(tmp_path):
+    info = Builder(data_dir=tmp_path, config="iphone").info
+    assert info.name == "dped"
+    assert "ICCV" in info.citation
+    assert "The archive has no validation split and no photo ids" in info.description
+    tags = dataset_metadata.load(tfds.core.Path(DUMMY_DATA.parent)).tags
+    assert tags
+    assert set(tags) <= {tag.split(" ")[0] for tag in dataset_metadata.valid_tags()}
+
+
+TFDS_BUILD = """
+from absl import app
+from tensorflow_datasets.scripts.cli import build, cli_utils
+app.run(lambda args: args.execute(), flags_parser=cli_utils.make_flags_parser(build.Args, ""))
+"""
+
+
+def test_tfds_build_makes_the_same_files(tmp_path):
+    pytest.importorskip("simple_parsing", reason="the tfds command needs simple_parsing")
+    # The `tfds` command itself also imports apache_beam, for other subcommands than build.
+    argv = [sys.executable, "-c", TFDS_BUILD, str(DUMMY_DATA.parent), "--config=sony"]
+    argv += ["--file_format=array_record", f"--manual_dir={DUMMY_DATA}", f"--data_dir={tmp_path}/a"]
+    subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
+    build.build(data_dir=tmp_path / "b", phone="sony", source=DUMMY_DATA)
+    records = sorted((tmp_path / "b/dped/sony/1.0.0").glob("*array_record*"))
+    assert len(records) == 3
+    for record in records:
+        twin = tmp_path / "a/dped/sony/1.0.0" / record.name
+        assert twin.read_bytes() == record.read_bytes()

@@ -1,0 +1,156 @@
+"""Finding, splitting and checking patches."""
+
+import io
+import itertools
+
+import cv2
+import numpy as np
+import pytest
+from generated_patches import encode_patch
+from PIL import Image
+
+from data_builders.dped import patch_pairs
+from data_builders.dped.cli import InputError
+
+
+def names(pairs):
+    return [pair.name for pair in pairs]
+
+
+def test_pairs_are_in_natural_order_and_suffixes_may_differ(tmp_path, make_folder):
+    stems = ["10", "2", "1", "photo_9_2", "photo_10_1"]
+    phone = make_folder(tmp_path / "phone", stems)
+    dslr = make_folder(tmp_path / "dslr", stems, suffix=".png")
+    (phone / "notes.txt").write_text("not a patch")
+    (dslr / ".hidden.jpg").write_bytes(b"")
+    pairs = patch_pairs.find_pairs(phone, dslr)
+    assert names(pairs) == ["1", "2", "10", "photo_9_2", "photo_10_1"]
+    assert (pairs[1].phone, pairs[1].dslr) == (phone / "2.jpg", dslr / "2.png")
+
+
+@pytest.mark.parametrize("short", ["phone", "dslr"])
+def test_files_without_partner_are_named_and_counted(tmp_path, make_folder, short):
+    full = "dslr" if short == "phone" else "phone"
+    make_folder(tmp_path / full, range(10))
+    make_folder(tmp_path / short, range(5))
+    with pytest.raises(InputError) as error:
+        patch_pairs.find_pairs(tmp_path / "phone", tmp_path / "dslr")
+    message = str(error.value)
+    assert f"{full}/5.jpg, " in message
+    assert "9.jpg" not in message
+    assert f"in {tmp_path / short} for 5 file(s)" in message
+
+
+def test_two_files_of_one_name_are_refused(tmp_path, make_folder):
+    phone = make_folder(tmp_path / "phone", range(3))
+    (phone / "2.png").write_bytes(encode_patch(2, suffix=".png"))
+    with pytest.raises(InputError, match=r"2\.(jpg|png): same name as 2\."):
+        patch_pairs.find_pairs(phone, make_folder(tmp_path / "dslr", range(3)))
+
+
+@pytest.mark.parametrize(
+    ("total", "held_out"), [(160_471, 2000), (40_000, 2000), (300, 15), (10, 1), (2, 1)]
+)
+def test_validation_is_the_last_2000_pairs_or_5_percent(total, held_out):
+    stay, out = patch_pairs.hold_out_last(list(range(total)), -1, "")
+    assert out == list(range(total - held_out, total))
+    assert stay == list(range(total - held_out))
+
+
+def test_holding_out_everything_is_refused():
+    with pytest.raises(InputError, match=r"D: 3 pair\(s\) are too few to hold out 3"):
+        patch_pairs.hold_out_last([1, 2, 3], 3, "D")
+
+
+def test_published_layout_takes_validation_from_the_end_of_training(tmp_path, make_archive):
+    root = make_archive(tmp_path, train=45) / "iphone"
+    splits = patch_pairs.find_published(root, "iphone", "canon")
+    assert names(splits["validation"]) == ["43", "44"]
+    assert names(splits["train"]) == [str(i) for i in range(43)]
+    assert [pair.dslr.parent.parent.name for pair in splits["test"]] == ["patches"] * 3
+
+
+def test_validation_data_of_its_own_leaves_training_whole(tmp_path, make_archive, make_folder):
+    root = make_archive(tmp_path) / "iphone"
+    for camera in ("iphone", "canon"):
+        make_folder(root / "validation_data" / "patches" / camera, [7, 8])
+    splits = patch_pairs.find_published(root, "iphone", "canon")
+    assert names(splits["validation"]) == ["7", "8"]
+    assert len(splits["train"]) == 12
+
+
+def test_flat_folders_end_with_validation_then_test(tmp_path, make_folder):
+    folders = make_folder(tmp_path / "a", range(12)), make_folder(tmp_path / "b", range(12))
+    splits = patch_pairs.find_flat(*folders, test_pairs=3, validation_pairs=2)
+    assert {split: names(pairs) for split, pairs in splits.items()} == {
+        "train": list("0123456"),
+        "validation": ["7", "8"],
+        "test": ["9", "10", "11"],
+    }
+    assert list(patch_pairs.find_flat(*folders, 3, 0)) == ["train", "test"]
+
+
+def _photo() -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(encode_patch(0), np.uint8), cv2.IMREAD_COLOR)
+
+
+def _progressive() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(_photo()).save(buffer, "JPEG", progressive=True, quality=90)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("data", [encode_patch(1), encode_patch(1, suffix=".png"), _progressive()])
+def test_every_truncation_is_found(data):
+    assert patch_pairs.patch_problem(data) is None
+    assert patch_pairs.patch_problem(data + b"\0" * 10) is None
+    lengths = [int(len(data) * share) for share in np.linspace(0.02, 0.99, 40)]
+    for length in [*lengths, len(data) - 2, len(data) - 1]:
+        assert patch_pairs.patch_problem(data[:length]) == "truncated or damaged image", length
+    assert patch_pairs.patch_problem(data[:-40] + bytes(40)) == "truncated or damaged image"
+
+
+def test_a_png_with_one_bad_byte_is_found():
+    data = bytearray(encode_patch(1, suffix=".png"))
+    data[len(data) // 2] ^= 1
+    assert patch_pairs.patch_problem(bytes(data)) == "truncated or damaged image"
+
+
+def _encoded(suffix: str, image: np.ndarray) -> bytes:
+    return cv2.imencode(suffix, image)[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"", "empty file"),
+        (b"<html>not found</html>", "not a JPEG or PNG image"),
+        (_encoded(".bmp", _photo()), "not a JPEG or PNG image"),
+        (_encoded(".png", np.uint16(_photo()) * 257), "16-bit image, not 8-bit"),
+        (_encoded(".jpg", _photo()[..., 0]), "grayscale image, not RGB"),
+        (_encoded(".png", _photo()[..., 0]), "grayscale image, not RGB"),
+        (_encoded(".png", np.dstack([_photo(), _photo()[..., 0]])), "image with an alpha channel"),
+        (_encoded(".jpg", _photo()[:90]), "100x90 pixels, not 100x100"),
+    ],
+)
+def test_what_is_wrong_is_said(data, problem):
+    assert (patch_pairs.patch_problem(data) or "").startswith(problem)
+
+
+def test_reading_keeps_the_order_and_stays_few_pairs_ahead(tmp_path, make_folder, monkeypatch):
+    phone, dslr = (
+        make_folder(tmp_path / "phone", range(4)),
+        make_folder(tmp_path / "dslr", range(4)),
+    )
+    pairs = patch_pairs.find_pairs(phone, dslr) * 250
+    read = []
+    check = patch_pairs._check_chunk
+    monkeypatch.setattr(
+        patch_pairs, "_check_chunk", lambda chunk: read.extend(chunk) or check(chunk)
+    )
+    stream = patch_pairs.read_checked(pairs)
+    head = list(itertools.islice(stream, 10))
+    assert len(read) <= 300
+    checked = head + list(stream)
+    assert [item.pair for item in checked] == pairs
+    assert all(item.phone == item.pair.phone.read_bytes() for item in checked)
