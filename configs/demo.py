@@ -13,8 +13,10 @@ def get_config() -> ml_collections.ConfigDict:
     config = cpu.get_config()
     config.data.phone = "custom"
     config.data.data_dir = "runs/demo/tfds"
-    config.train.num_steps = 200
-    config.train.eval_every_steps = 100
-    config.train.checkpoint_every_steps = 100
-    config.train.log_every_steps = 20
+    config.generator.kernel_init = "truncated_normal"  # he_normal saturates the tanh at first
+    config.train.batch_size = 2
+    config.train.num_steps = 1_100
+    config.train.eval_every_steps = 275
+    config.train.checkpoint_every_steps = 275
+    config.train.log_every_steps = 25
     return config

@@ -158,12 +158,30 @@ def save(
         for item, arrays in items.items()
     }
     args["meta"] = ocp.args.JsonSave(meta)
+    num_bytes = sum(array.nbytes for arrays in items.values() for array in arrays.values())
+    if jax.process_index() == 0:
+        _check_space(manager.directory, num_bytes)
     try:
         manager.save(step, args=ocp.args.Composite(**args), metrics=metrics, force=True)
     except Exception as error:
         for partial in manager.directory.glob("*orbax-checkpoint-tmp*"):
             shutil.rmtree(partial, ignore_errors=True)
         raise OSError(f"{manager.directory}: saving step {step} failed: {error}") from error
+
+
+def _check_space(folder: pathlib.Path, num_bytes: int) -> None:
+    """Raises OSError where so many bytes cannot be written: orbax would report that at length."""
+    probe = folder / "space_probe"
+    try:
+        with probe.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, num_bytes)
+    except OSError as error:
+        raise OSError(
+            f"{folder}: no room for a checkpoint of {num_bytes:,} bytes ({error.strerror}); "
+            "free some space and start the same command again"
+        ) from error
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def save_state(manager, state: TrainState, data_state: Tree, metrics: dict | None) -> None:
@@ -314,7 +332,8 @@ def load_generator(
     except UnreadableError as error:
         others = [s for s in steps if s != step]
         raise InputError(
-            f"{manager.directory / str(step)}: damaged ({error}); --step chooses another of {others}"
+            f"{manager.directory / str(step)}: damaged ({error}); "
+            f"--step chooses another of {others}"
         ) from error
     variables = {"params": {}, "batch_stats": {}} | unflatten_dict(arrays, sep="/")
     return config, variables, step

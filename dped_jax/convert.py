@@ -40,7 +40,7 @@ def read_tensorflow_checkpoint(prefix: str) -> dict[str, np.ndarray]:
     if not pathlib.Path(f"{prefix}.index").exists():
         raise InputError(f"--checkpoint={prefix}: {prefix}.index does not exist")
     try:
-        import tensorflow as tf  # noqa: PLC0415  nothing else may need TensorFlow
+        import tensorflow as tf
     except ImportError as error:
         raise InputError("dped_jax.convert needs TensorFlow: pip install tensorflow-cpu") from error
     try:

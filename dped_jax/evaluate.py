@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 
 import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
@@ -152,19 +151,19 @@ def score_batches(
         if protocol == "dped" and num < DPED_BATCH_SIZE:
             continue
         sizes[*shape] = max(num, sizes.get(tuple(shape), 0))
-        batch = {name: _padded(images, sizes[*shape]) for name, images in batch.items()}
+        padded = {name: _padded(images, sizes[*shape]) for name, images in batch.items()}
         compared = {}
-        if "phone" in batch:
-            compared["input"] = to_float(batch["phone"])
+        if "phone" in padded:
+            compared["input"] = to_float(padded["phone"])
         if enhance:
-            compared["enhanced"] = enhance(batch["phone"])
-        elif "enhanced" in batch:
-            compared["enhanced"] = to_float(batch["enhanced"])
-        target = to_float(batch["dslr"])
+            compared["enhanced"] = enhance(padded["phone"])
+        elif "enhanced" in padded:
+            compared["enhanced"] = to_float(padded["enhanced"])
+        target = to_float(padded["dslr"])
         for name, images in compared.items():
             for metric, values in score(images, target).items():
-                values = np.atleast_1d(np.asarray(values))[:num]
-                collected.setdefault(name, {}).setdefault(metric, []).append(values)
+                kept = np.atleast_1d(np.asarray(values))[:num]
+                collected.setdefault(name, {}).setdefault(metric, []).append(kept)
     return {
         name: {metric: np.concatenate(values) for metric, values in scores.items()}
         for name, scores in collected.items()

@@ -229,27 +229,26 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
         disable=writer is None,
         mininterval=1,
     )
-    for step in range(start + 1, options.num_steps + 1):
-        batch = next(batches)
-        if options.discriminator_batch == "next":
-            batch |= {"next": next(batches)}
-        state, metrics = step_on_all_devices(state, batch, vgg_params)
-        pending.append((step, metrics))
-        last = step == options.num_steps
-        evaluating = last or step % options.eval_every_steps == 0
-        saving = evaluating or step % options.checkpoint_every_steps == 0
-        if saving or step % options.log_every_steps == 0:
-            means = mean_metrics(pending, manager)
-            pending = []
-            progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
-            if writer:
-                writer.scalars(step, "train", means)
-        progress.update(options.batch_size)
-        if saving:
-            scores = validate(step, state.generator.variables) if evaluating else None
-            checkpoint.save_state(manager, state, batches.get_state(), scores)
-    progress.close()
-    manager.close()
+    with progress, manager:
+        for step in range(start + 1, options.num_steps + 1):
+            batch = next(batches)
+            if options.discriminator_batch == "next":
+                batch |= {"next": next(batches)}
+            state, metrics = step_on_all_devices(state, batch, vgg_params)
+            pending.append((step, metrics))
+            last = step == options.num_steps
+            evaluating = last or step % options.eval_every_steps == 0
+            saving = evaluating or step % options.checkpoint_every_steps == 0
+            if saving or step % options.log_every_steps == 0:
+                means = mean_metrics(pending, manager)
+                pending = []
+                progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
+                if writer:
+                    writer.scalars(step, "train", means)
+            progress.update(options.batch_size)
+            if saving:
+                scores = validate(step, state.generator.variables) if evaluating else None
+                checkpoint.save_state(manager, state, batches.get_state(), scores)
     if writer:
         writer.close()
     return state

@@ -11,9 +11,10 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import cv2
 import numpy as np
 import pytest
+import tiny
+from real_images import read_patches
 
 SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
@@ -25,13 +26,31 @@ def shared_data() -> pathlib.Path:
     return SHARED_DATA
 
 
-def read_patches(folder: pathlib.Path, indices, suffix: str = ".jpg") -> np.ndarray:
-    """(N, 100, 100, 3) uint8 RGB."""
-    return np.stack([cv2.imread(str(folder / f"{i}{suffix}"))[..., ::-1] for i in indices])
-
-
 @pytest.fixture(scope="session")
 def real_pairs(shared_data) -> tuple[np.ndarray, np.ndarray]:
     """The first 8 iPhone / Canon pairs, each (8, 100, 100, 3) uint8."""
     folder = shared_data / "dped_iphone"
     return read_patches(folder / "iphone", range(8)), read_patches(folder / "canon", range(8))
+
+
+@pytest.fixture(scope="session")
+def tiny_data(tmp_path_factory) -> pathlib.Path:
+    """data_dir of a TFDS dataset `custom`: 14 training, 3 validation and 3 test pairs."""
+    root = tmp_path_factory.mktemp("tiny")
+    tiny.write_pairs(root / "pairs", 20)
+    result = tiny.command(
+        "data_builders.dped.build",
+        f"--phone_dir={root}/pairs/phone",
+        f"--dslr_dir={root}/pairs/dslr",
+        "--phone=custom",
+        "--test_pairs=3",
+        "--validation_pairs=3",
+        f"--data_dir={root}/tfds",
+    )
+    assert result.returncode == 0, result.stderr
+    return root / "tfds"
+
+
+@pytest.fixture
+def tiny_config(tiny_data):
+    return tiny.tiny_config(tiny_data)

@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import read_patches
+from real_images import read_patches
 
-from configs import release
 from dped_jax import convert, evaluate
 from dped_jax.models import vgg
 from dped_jax.train_step import (

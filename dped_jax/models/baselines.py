@@ -23,7 +23,7 @@ class SRCNN(nn.Module):
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         """Enhances (N, H, W, 3) float32 images in [0, 1]; `train` is without effect."""
         del train
-        options = dict(kernel_init=self.kernel_init, dtype=self.dtype)
+        options = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         bias_init = nn.initializers.constant(0.01)
         x = nn.relu(nn.Conv(64, (9, 9), bias_init=bias_init, name="conv_first", **options)(images))
         x = nn.relu(nn.Conv(32, (5, 5), bias_init=bias_init, name="conv_middle", **options)(x))

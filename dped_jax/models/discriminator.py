@@ -78,14 +78,16 @@ class SingleChannelDiscriminator(nn.Module):
         Returns:
           (N,) float32 logits of "this is a DSLR image".
         """
-        options = dict(
-            kernel_init=INITIALIZERS["truncated_normal"], bias_init=BIAS_INIT, dtype=self.dtype
-        )
+        options = {
+            "kernel_init": INITIALIZERS["truncated_normal"],
+            "bias_init": BIAS_INIT,
+            "dtype": self.dtype,
+        }
         x = images
         layers = ((48, 11, 4), (128, 5, 2), (192, 3, 1), (192, 3, 1), (128, 3, 2))
         for i, (features, size, strides) in enumerate(layers):
-            features = round(features * self.width)
-            x = nn.Conv(features, (size, size), strides, name=f"conv{i}", **options)(x)
+            width = round(features * self.width)
+            x = nn.Conv(width, (size, size), strides, name=f"conv{i}", **options)(x)
             x = nn.leaky_relu(x, 0.2)
             if i > 0:
                 x = Norm("instance", self.dtype, name=f"norm{i}")(x, train)

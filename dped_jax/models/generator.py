@@ -27,6 +27,7 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Normalises (N, H, W, C); `train` as in `Generator`."""
         if self.kind == "instance":
             norm = nn.InstanceNorm(epsilon=1e-3, use_fast_variance=False, dtype=self.dtype)
             return norm(x)

@@ -45,12 +45,3 @@ def run_command() -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, **kwargs)
 
     return run
-
-
-@pytest.fixture
-def shared_data() -> pathlib.Path:
-    """Folder of real pairs beside the repository."""
-    folder = ROOT.parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"the real photographs are not there: {folder}")
-    return folder

@@ -1,0 +1,246 @@
+"""The training command: what it writes, resuming, and how it ends on bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import jax
+import numpy as np
+import pytest
+import tiny
+from flax.traverse_util import flatten_dict
+
+from dped_jax import checkpoint, train
+from dped_jax.cli import InputError
+
+TRAIN = "dped_jax.train"
+
+
+def flags_of(config, workdir):
+    """The command's flags for a config, as overrides of paper.py."""
+    fields = flatten_dict(config.to_dict(), sep=".")
+    return ["--config=configs/paper.py", f"--workdir={workdir}"] + [
+        f"--config.{name}={value}" for name, value in fields.items()
+    ]
+
+
+def saved_arrays(workdir, step):
+    """Every array of a checkpoint, by path."""
+    with checkpoint.open_manager(workdir, read_only=True) as manager:
+        restored = checkpoint._restore(manager, step, ["generator", "training"])
+    return {
+        f"{item}/{k}": v for item in restored if item != "meta" for k, v in restored[item].items()
+    }
+
+
+def wait_for(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, tiny_data):
+    """A finished run of four steps: (config, workdir, final state)."""
+    workdir = tmp_path_factory.mktemp("run") / "workdir"
+    config = tiny.tiny_config(tiny_data)
+    return config, workdir, train.train(config, workdir)
+
+
+def test_a_run_writes_metrics_pictures_config_and_events(trained):
+    _, workdir, _ = trained
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if line["group"] == "train"] == [1, 2, 3, 4]
+    scored = [line for line in lines if line["group"] == "validation"]
+    assert [line["step"] for line in scored] == [2, 4]
+    assert {"psnr", "ms_ssim", "ssim"} <= scored[0].keys()
+    assert {"total", "color", "texture", "tv", "discriminator_accuracy"} <= lines[0].keys()
+    assert cv2.imread(str(workdir / "samples" / "00000004.png")).shape == (200, 300, 3)
+    assert json.loads((workdir / "config.json").read_text())["train"]["batch_size"] == 4
+    assert list(workdir.glob("events.out.tfevents.*"))
+
+
+def test_picture_grid_shows_before_enhanced_target_by_row():
+    before, target = (np.full((2, 4, 4, 3), value, np.uint8) for value in (10, 200))
+    enhanced = np.stack([np.full((4, 4, 3), 0.5), np.full((4, 4, 3), 1.7)])
+    grid = train.picture_grid(before, enhanced, target)
+    assert grid.shape == (8, 12, 3)
+    assert grid[0, ::4, 0].tolist() == [10, 128, 200]
+    assert grid[4, ::4, 0].tolist() == [10, 255, 200]
+
+
+def test_a_finished_run_is_left_as_it_is(trained):
+    config, workdir, _ = trained
+    before = saved_arrays(workdir, 4)
+    again = train.train(config, workdir)
+    assert int(again.step) == 4
+    for name, array in saved_arrays(workdir, 4).items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_killed_and_resumed_training_is_bitwise_the_same(tmp_path, tiny_config):
+    tiny_config.data.flip = True
+    tiny_config.train.discriminator_batch = "next"
+    tiny_config.train.num_steps = 12
+    tiny_config.train.checkpoint_every_steps = 3
+    tiny_config.train.eval_every_steps = 12
+    argv = [sys.executable, "-m", TRAIN]
+    whole = subprocess.Popen(
+        argv + flags_of(tiny_config, tmp_path / "whole"), cwd=tiny.ROOT, stderr=subprocess.PIPE
+    )
+    _, errors = whole.communicate(timeout=300)
+    assert whole.returncode == 0, errors
+
+    killed = subprocess.Popen(
+        argv + flags_of(tiny_config, tmp_path / "killed"),
+        cwd=tiny.ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    lines = tmp_path / "killed" / "metrics.jsonl"
+    wait_for(lambda: lines.exists() and '"step": 4' in lines.read_text())
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    steps = [int(path.name) for path in (tmp_path / "killed" / "checkpoints").glob("[0-9]*")]
+    assert steps
+    assert max(steps) < 12, "was not killed between checkpoints"
+
+    resumed = tiny.command(TRAIN, *flags_of(tiny_config, tmp_path / "killed"))
+    assert resumed.returncode == 0, resumed.stderr
+    expected, found = (saved_arrays(tmp_path / name, 12) for name in ("whole", "killed"))
+    assert expected.keys() == found.keys()
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    logged = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("whole", "killed")
+    ]
+    assert logged[0] == logged[1]
+
+
+def test_another_config_is_refused_with_the_fields_named(trained):
+    config, workdir, _ = trained
+    other = config.copy_and_resolve_references()
+    other.train.learning_rate = 1e-3
+    other.loss.tv = 3.0
+    with pytest.raises(InputError, match=r"loss\.tv \(100\.0 there, 3\.0 here\), train\.learning_"):
+        train.train(other, workdir)
+
+
+def test_init_from_starts_with_the_other_generator(trained, tmp_path):
+    config, workdir, _ = trained
+    other = config.copy_and_resolve_references()
+    other.train.init_from = str(workdir)
+    other.train.learning_rate = 0.0
+    other.train.num_steps = 1
+    started = train.train(other, tmp_path / "w")
+    _, variables, _ = checkpoint.load_generator(workdir)
+    for expected, found in zip(
+        jax.tree.leaves(variables["params"]), jax.tree.leaves(started.generator.params), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    other.generator.width = 8
+    with pytest.raises(
+        InputError, match=r"init_from=.*kernel is \(3, 3, 4, 4\), not \(3, 3, 8, 8\)"
+    ):
+        train.train(other, tmp_path / "w2")
+
+
+def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_used(tmp_path, tiny_config, caplog):
+    workdir = tmp_path / "w"
+    train.train(tiny_config, workdir)
+    damaged = workdir / "checkpoints" / "4"
+    largest = max((damaged / "generator").rglob("d/*"), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 0x10  # one flipped bit
+    largest.write_bytes(content)
+    expected = saved_arrays(workdir, 3)
+    train.train(tiny_config, workdir)
+    assert "checkpoints/4 cannot be read" in caplog.text
+    assert (workdir / "unreadable" / "4").is_dir()
+    assert saved_arrays(workdir, 4).keys() == expected.keys()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, tiny_config):
+    train.train(tiny_config, tmp_path / "good")
+    tiny_config.train.init_from = str(tmp_path / "good")
+    tiny_config.train.learning_rate = 1e30
+    tiny_config.train.log_every_steps = 50
+    tiny_config.train.checkpoint_every_steps = 1
+    tiny_config.train.num_steps = 8
+    with pytest.raises(InputError, match=r"^step \d: .*not finite; checkpoint \d is kept") as error:
+        train.train(tiny_config, tmp_path / "w")
+    step = int(str(error.value).split()[1].rstrip(":"))
+    assert step > 1
+    arrays = saved_arrays(tmp_path / "w", step - 1)
+    assert all(
+        np.isfinite(array).all() for name, array in arrays.items() if "generator/params" in name
+    )
+
+
+def test_bad_configurations_are_one_line(tmp_path, tiny_config):
+    def refused(match, **fields):
+        config = tiny_config.copy_and_resolve_references()
+        config.update_from_flattened_dict(fields)
+        with pytest.raises(InputError, match=match):
+            train.train(config, tmp_path / "w")
+        assert not (tmp_path / "w").exists()
+
+    refused("batch_size=6 does not divide among 4 devices", **{"train.batch_size": 6})
+    refused("training split has only 14 pairs", **{"train.batch_size": 16})
+    refused(r"no dataset in .*data_builders\.dped\.build", **{"data.data_dir": str(tmp_path)})
+    refused(r"nowhere\.mat: no such file", **{"loss.content": 1.0, "vgg.weights": "nowhere.mat"})
+    refused("config.generator.norm='layer'", **{"generator.norm": "layer"})
+
+
+def test_a_converted_model_is_not_trained_on_in_place(trained, tmp_path):
+    config, workdir, _ = trained
+    _, variables, _ = checkpoint.load_generator(workdir)
+    checkpoint.write_config(tmp_path, config)
+    with checkpoint.open_manager(tmp_path) as manager:
+        checkpoint.save(manager, 0, generator=variables)
+    with pytest.raises(InputError, match="init_from"):
+        train.train(config, tmp_path)
+
+
+def test_the_command_ends_with_one_line_where_nothing_can_be_written(tmp_path, tiny_config):
+    """No space left, by a limit on the size of files: older checkpoints stay, the run ends."""
+    tiny_config.generator.width = 16
+    tiny_config.train.num_steps = 2
+    first = tiny.command(TRAIN, *flags_of(tiny_config, tmp_path / "w"))
+    assert first.returncode == 0, first.stderr
+    (tmp_path / "w" / "checkpoints" / "2").rename(tmp_path / "aside")
+
+    limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "limited", sys.executable, "-m", TRAIN]
+    result = subprocess.run(
+        limited + flags_of(tiny_config, tmp_path / "w"),
+        cwd=tiny.ROOT,
+        env=os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    tiny.assert_one_line_error(result, "no room for a checkpoint")
+    left = {path.name for path in (tmp_path / "w" / "checkpoints").iterdir()}
+    assert left == {"1"}
+
+
+def test_the_command_names_what_is_wrong(tmp_path, tiny_config):
+    tiny_config.train.batch_size = 6
+    result = tiny.command(TRAIN, *flags_of(tiny_config, tmp_path / "w"))
+    tiny.assert_one_line_error(result, "batch_size=6", "devices")
+    result = tiny.command(TRAIN, "surplus", *flags_of(tiny_config, tmp_path / "w"))
+    tiny.assert_one_line_error(result, "surplus")
+
+
+def test_random_vgg_is_announced(tiny_config, caplog):
+    tiny_config.loss.content = 1.0
+    tiny_config.vgg.weights = "random"
+    params = train.load_vgg(tiny_config)
+    assert "random" in caplog.text
+    assert params["conv1_1"]["kernel"].shape == (3, 3, 3, 64)

@@ -1,0 +1,209 @@
+"""The joint update: independence of the device count, and what moves what."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import paper, release
+from dped_jax.models import vgg
+from dped_jax.train_step import create_train_state, draw_labels, make_eval_step, make_train_step
+
+
+def small(config):
+    """Both networks narrow; VGG features of an early layer."""
+    config.generator.num_blocks = 1
+    config.generator.width = 8
+    config.generator.kernel_init = "he_normal"
+    config.discriminator.width = 0.125
+    config.vgg.weights = "random"
+    config.vgg.layer = "relu2_2"
+    config.train.batch_size = 8
+    return config
+
+
+def pairs(seed=0, num=8, size=100):
+    """Random pairs with structure at two scales; the DSLR's are sharper and brighter."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.uniform(30, 190, (num, 5, 5, 3)).repeat(size // 5, 1).repeat(size // 5, 2)
+    detail = rng.uniform(-30, 30, blocks.shape)
+    return {"phone": np.uint8(blocks + 0.5 * detail), "dslr": np.uint8(blocks + detail + 35)}
+
+
+def lively(state):
+    """The state with a discriminator whose units are on both sides of zero.
+
+    At the release's initial weights a unit's bias outweighs its inputs, LeakyReLU is linear, and
+    the instance norm behind it takes the bias's gradient away but for rounding.
+    """
+    params = {
+        name: layer | {"kernel": layer["kernel"] * 30} if name.startswith("conv") else layer
+        for name, layer in state.discriminator.params.items()
+    }
+    return state.replace(discriminator=state.discriminator.replace(params=params))
+
+
+def run(config, num_devices, num_steps=3):
+    """States and metrics of a few steps."""
+    step = jax.pmap(
+        make_train_step(config),
+        axis_name="devices",
+        in_axes=(None, 0, None),
+        out_axes=None,
+        devices=jax.devices()[:num_devices],
+    )
+    vgg_params = vgg.random_vgg_params(0)
+    state = lively(create_train_state(config, jax.random.PRNGKey(1)))
+    states, metrics = [state], []
+    for i in range(num_steps):
+        batch = pairs(2 * i)
+        if config.train.discriminator_batch == "next":
+            batch["next"] = pairs(2 * i + 1)
+        batch = jax.tree.map(lambda x: x.reshape(num_devices, -1, *x.shape[1:]), batch)
+        state, values = step(state, batch, vgg_params)
+        jax.block_until_ready(state)
+        states.append(state)
+        metrics.append(jax.device_get(values))
+    return states, metrics
+
+
+@pytest.fixture(scope="module", params=[paper, release], ids=["paper", "release"])
+def runs(request):
+    """(config, {number of devices: (states, metrics)})."""
+    config = small(request.param.get_config())
+    return config, {num: run(config, num) for num in (1, 4)}
+
+
+def compared_leaves(params):
+    """Parameters by path, but for those whose true gradient is zero."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        name = jax.tree_util.keystr(path)
+        if not ("block" in name and "_conv" in name and "bias" in name):
+            yield name, np.asarray(leaf)
+
+
+def below_rounding(gradient):
+    size = np.abs(gradient)
+    return (size > 0) & (size < max(1e-8, 1e-5 * size.max()))
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_one_and_four_devices_give_the_same_parameters(runs, network):
+    _, results = runs
+    one, four = ([getattr(state, network) for state in results[num][0]] for num in (1, 4))
+    moments = [dict(compared_leaves(state.opt_state[0].mu)) for state in one[1:]]
+    expected, found = (dict(compared_leaves(states[-1].params)) for states in (one, four))
+    assert expected.keys() == found.keys()
+    num_elements = num_excepted = 0
+    for name, values in expected.items():
+        # Adam turns the rounding of a gradient that is next to nothing into a step of its own.
+        tiny = np.any([below_rounding(m[name]) for m in moments], axis=0)
+        difference = np.where(tiny, 0, np.abs(values - found[name]))
+        assert difference.max() <= 1e-5, name
+        num_elements, num_excepted = num_elements + tiny.size, num_excepted + tiny.sum()
+    assert num_excepted < 0.005 * num_elements
+
+
+def test_one_and_four_devices_give_the_same_outputs_and_metrics(runs):
+    config, results = runs
+    eval_step = jax.jit(make_eval_step(config))
+    outputs = [
+        eval_step(jax.device_get(results[num][0][-1].generator.variables), pairs(9)["phone"])
+        for num in (1, 4)
+    ]
+    np.testing.assert_allclose(outputs[1], outputs[0], rtol=0, atol=1e-4)
+    for one, four in zip(results[1][1], results[4][1], strict=True):
+        assert one.keys() == four.keys()
+        for name in one:
+            assert four[name] == pytest.approx(one[name], rel=1e-3, abs=1e-5), name
+
+
+def test_all_devices_hold_equal_shards(runs):
+    _, results = runs
+    state = results[4][0][-1]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        shards = [np.asarray(shard.data) for shard in leaf.addressable_shards]
+        assert len(shards) == 4
+        for shard in shards[1:]:
+            np.testing.assert_array_equal(shard, shards[0], err_msg=jax.tree_util.keystr(path))
+
+
+def test_a_step_changes_both_networks_and_counts(runs):
+    config, results = runs
+    before, after = results[1][0][:2]
+    for network in ("generator", "discriminator"):
+        old, new = (getattr(state, network) for state in (before, after))
+        for name in ("params", "opt_state"):
+            moved = jax.tree.map(
+                lambda a, b: bool(np.any(a != b)), getattr(old, name), getattr(new, name)
+            )
+            assert all(jax.tree.leaves(moved)), (network, name)
+    assert int(after.step) == 1
+    if config.generator.norm == "batch":
+        old, new = before.generator.batch_stats, after.generator.batch_stats
+        assert all(jax.tree.leaves(jax.tree.map(lambda a, b: bool(np.any(a != b)), old, new)))
+
+
+def test_the_total_is_the_weighted_sum(runs):
+    config, results = runs
+    for metrics in results[1][1]:
+        names = ("color", "texture", "content", "tv")
+        expected = sum(config.loss[name] * metrics[name] for name in names)
+        assert metrics["total"] == pytest.approx(expected, rel=1e-5)
+        assert 0 <= metrics["discriminator_accuracy"] <= 1
+
+
+def test_terms_of_weight_zero_are_not_computed():
+    config = small(paper.get_config())
+    config.loss.texture = config.loss.content = config.loss.tv = config.loss.color = 0.0
+    config.loss.mse = 2.0
+    state = create_train_state(config, jax.random.PRNGKey(0))
+    assert state.discriminator is None
+    step = jax.pmap(
+        make_train_step(config), axis_name="devices", in_axes=(None, 0, None), out_axes=None
+    )
+    batch = jax.tree.map(lambda x: x.reshape(4, 2, *x.shape[1:]), pairs())
+    state, metrics = step(state, batch, None)
+    assert metrics.keys() == {"mse", "total"}
+    assert metrics["total"] == pytest.approx(2 * metrics["mse"])
+
+
+def test_bfloat16_keeps_parameters_and_losses_in_float32():
+    config = small(paper.get_config())
+    full, _ = run(config, 1, num_steps=1), None
+    config.compute_dtype = "bfloat16"
+    half = run(config, 1, num_steps=1)
+    for leaf in jax.tree.leaves((half[0][-1].generator, half[0][-1].discriminator)):
+        assert leaf.dtype in (jnp.float32, jnp.int32)
+    for name, value in half[1][0].items():
+        assert value.dtype == np.float32
+        if name != "discriminator_accuracy":
+            assert value == pytest.approx(full[1][0][name], rel=0.05), name
+            assert value != full[1][0][name], f"{name} was not computed in bfloat16"
+
+
+def test_labels_do_not_depend_on_the_device_count_and_change_by_step():
+    key = jax.random.PRNGKey(3)
+    draws = [draw_labels(jax.random.fold_in(key, step), 64) for step in range(2)]
+    assert 10 < int(draws[0].sum()) < 54
+    assert bool(jnp.any(draws[0] != draws[1]))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("loss.definition", "papers"),
+        ("loss.adversarial_reduction", "median"),
+        ("train.discriminator_batch", "other"),
+        ("train.schedule", "step"),
+        ("generator.norm", "layer"),
+        ("generator.kernel_init", "zeros"),
+        ("generator.architecture", "unet"),
+        ("discriminator.architecture", "patch"),
+    ],
+)
+def test_unknown_values_are_named(field, value):
+    config = small(paper.get_config())
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(ValueError, match=f"{field}='{value}'"):
+        make_train_step(config)

@@ -1,0 +1,59 @@
+"""A dataset of generated pairs and a configuration of tiny networks, to train for a few steps."""
+
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+
+from configs import paper
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+def write_pairs(folder: pathlib.Path, num: int) -> None:
+    """`phone` and `dslr`, each with N.png: the phone's patch is a darker, smoother one."""
+    rng = np.random.default_rng(0)
+    for name in ("phone", "dslr"):
+        (folder / name).mkdir(parents=True)
+    for i in range(num):
+        coarse = rng.uniform(40, 250, (10, 10, 3)).astype(np.float32)
+        dslr = cv2.resize(coarse, (100, 100), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(folder / "dslr" / f"{i}.png"), dslr)
+        cv2.imwrite(str(folder / "phone" / f"{i}.png"), 0.7 * cv2.blur(dslr, (3, 3)))
+
+
+def command(module: str, *args: object, **kwargs) -> subprocess.CompletedProcess:
+    """Runs `python -m module` as a user does."""
+    argv = [sys.executable, "-m", module, *map(str, args)]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, **kwargs)
+
+
+def assert_one_line_error(result: subprocess.CompletedProcess, *words: str) -> None:
+    """The command ended on bad input with one line that has all the words."""
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, result.stderr
+    for word in words:
+        assert word in errors[0]
+
+
+def tiny_config(data_dir: pathlib.Path):
+    """`paper.py` with one narrow block, a narrow discriminator and no VGG."""
+    config = paper.get_config()
+    config.data.data_dir = str(data_dir)
+    config.data.phone = "custom"
+    config.generator.num_blocks = 1
+    config.generator.width = 4
+    config.discriminator.width = 1 / 32
+    config.loss.content = 0.0
+    config.train.batch_size = 4
+    config.train.num_steps = 4
+    config.train.log_every_steps = 1
+    config.train.eval_every_steps = 2
+    config.train.checkpoint_every_steps = 1
+    config.eval.batch_size = 4
+    config.eval.num_pictures = 2
+    return config
