@@ -13,7 +13,6 @@ def get_config() -> ml_collections.ConfigDict:
     """Returns the configuration of a first training on two CPU cores."""
     config = small.get_config()
     config.data.flip = True
-    config.generator.kernel_init = "he_normal"
     config.loss.color = 0.0
     config.loss.texture = 0.0
     config.loss.content = 0.0
@@ -21,7 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss.mse = 1.0
     config.train.batch_size = 4
     config.train.num_steps = 3_000
-    config.train.learning_rate = 2e-3
+    config.train.learning_rate = 1e-3
     config.train.schedule = "cosine"
     config.train.eval_every_steps = 500
     config.train.checkpoint_every_steps = 500

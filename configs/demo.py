@@ -1,6 +1,9 @@
 """A few minutes on two CPU cores with simulated cameras (`make demo`).
 
 python -m dped_jax.train --config=configs/demo.py --workdir=runs/demo/model
+
+The network is cut down to what learns the colours of an unseen photograph in that time: residual
+blocks, which normalise, learn them far more slowly.
 """
 
 import ml_collections
@@ -13,10 +16,12 @@ def get_config() -> ml_collections.ConfigDict:
     config = cpu.get_config()
     config.data.phone = "custom"
     config.data.data_dir = "runs/demo/tfds"
-    config.generator.kernel_init = "truncated_normal"  # he_normal saturates the tanh at first
-    config.train.batch_size = 2
-    config.train.num_steps = 1_100
-    config.train.eval_every_steps = 275
-    config.train.checkpoint_every_steps = 275
+    config.generator.num_blocks = 0
+    config.generator.width = 16
+    config.train.batch_size = 2  # many small steps teach more in the same time than few large ones
+    config.train.num_steps = 1_800
+    config.train.learning_rate = 1e-3  # 2e-3 can saturate the tanh for good
+    config.train.eval_every_steps = 300
+    config.train.checkpoint_every_steps = 300
     config.train.log_every_steps = 25
     return config

@@ -247,7 +247,7 @@ def restore_state(
     Raises:
       InputError: the workdir holds a converted model, or another network.
     """
-    while (step := manager.latest_step()) is not None:
+    for step in sorted(manager.all_steps(), reverse=True):
         where = manager.directory / str(step)
         if not (where / "training").exists() and (where / "generator").exists():
             raise InputError(
@@ -258,10 +258,11 @@ def restore_state(
             restored = _restore(manager, step, ["generator", "training"])
         except UnreadableError as error:
             logging.warning("checkpoint %s cannot be read, trying the one before: %s", where, error)
-            (workdir / "unreadable").mkdir(exist_ok=True)
-            os.replace(where, workdir / "unreadable" / str(step))
-            manager.reload()
+            if jax.process_index() == 0:
+                (workdir / "unreadable").mkdir(exist_ok=True)
+                os.replace(where, workdir / "unreadable" / str(step))
             continue
+        manager.reload()
         generator, training = _split_state(template)
         generator = _filled(generator, restored["generator"], "", str(where))
         training = _filled(training, restored["training"], "", str(where))
@@ -274,6 +275,7 @@ def restore_state(
             discriminator=training["discriminator"],
         )
         return state, restored["meta"]["data_state"]
+    manager.reload()
     return None
 
 

@@ -50,7 +50,7 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     path = pathlib.Path(path)
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(text)
+        partial.write_text(text, encoding="utf-8")
         os.replace(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)

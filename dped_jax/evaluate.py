@@ -9,6 +9,7 @@ that differ from their target, the identical ones being counted.
 """
 
 import json
+import math
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 
@@ -184,7 +185,7 @@ def summarize(scores: Scores) -> dict[str, float]:
 def format_summary(name: str, summary: dict[str, float]) -> str:
     """One line of a result for people to read."""
     line = (
-        f"{name:<9} PSNR {summary['psnr']:6.3f} dB   MS-SSIM {summary['ms_ssim']:.4f}   "
+        f"{name:<10} PSNR {summary['psnr']:6.3f} dB   MS-SSIM {summary['ms_ssim']:.4f}   "
         f"SSIM {summary['ssim']:.4f}"
     )
     identical = summary["identical_pairs"]
@@ -230,6 +231,9 @@ def main(argv: list[str]) -> None:
         print(format_summary(name, summary))
     if FLAGS.json:
         images = count * (1 if FLAGS.protocol == "pirm" else DPED_BATCH_SIZE)
+        for summary in summaries.values():
+            if math.isnan(summary["psnr"]):  # every pair is identical; NaN is not JSON
+                summary["psnr"] = None
         result = {"protocol": FLAGS.protocol, "images": images} | summaries
         cli.write_atomically(FLAGS.json, json.dumps(result, indent=2) + "\n")
 

@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 
 from dped_jax.cli import InputError
 
+NUM_EPOCHS = 2**31  # for ever; the length of a truly endless dataset overflows at batch size 1
 Pairs = dict[str, np.ndarray]
 
 
@@ -98,7 +99,7 @@ def train_batches(
     batches = (
         grain.MapDataset.range(len(source))
         .shuffle(seed=config.seed)
-        .repeat()
+        .repeat(NUM_EPOCHS)
         .batch(batch_size)
         .random_map(load, seed=config.seed)
     )

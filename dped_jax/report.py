@@ -33,13 +33,13 @@ SCORES = {  # how a score is called and written
 }
 COLOURS = ("#1f4e9c", "#a83a00", "#1b6b34", "#7a2a8c")  # of curves, on white
 DASHES = ("", "6 3", "2 3")  # of curves, which do not differ by colour alone
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 440, 280, 64, 426, 12, 234  # of a chart and its axes
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 440, 280, 72, 426, 12, 234  # of a chart and its axes
 STYLE = """
-body { font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 60rem;
-  margin: 0 auto; padding: 1rem; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
 .note { border-left: .3rem solid #a83a00; background: #fff4ec; padding: .6rem .9rem; }
 table { border-collapse: collapse; } caption { text-align: left; padding-bottom: .4rem; }
 th, td { border: 1px solid #999; padding: .3rem .7rem; text-align: right; }
+th[scope=row] { text-align: left; font-weight: normal; } figcaption { margin-top: .4rem; }
 figure { margin: 0 0 1.2rem; } pre { overflow-x: auto; background: #f4f4f4; padding: .8rem; }
 img, figure > svg { display: block; width: 100%; height: auto; }
 svg { font: 13px system-ui, sans-serif; } .pen { fill: none; stroke-width: 2; }
@@ -53,23 +53,15 @@ input { inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-r
 .grid div { display: grid; grid-template-columns: repeat(3, 1fr); text-align: center; }
 .charts { display: flex; flex-wrap: wrap; gap: 1rem; } .charts figure { flex: 1 1 20rem; }
 """
-SCRIPT = """
-for (const slider of document.querySelectorAll('input')) slider.oninput =
-  () => slider.parentNode.style.setProperty('--split', slider.value + '%');
-"""
 
 
 def read_scores(path: pathlib.Path) -> dict[str, Any]:
-    """Reads what `dped_jax.evaluate --json` writes; "input" may be absent.
-
-    Raises:
-      InputError: the file is missing or holds something else.
-    """
-    if not path.is_file():
-        raise InputError(f"--scores={path}: no such file; dped_jax.evaluate --json makes it")
+    """Reads what `dped_jax.evaluate --json` writes (perhaps no "input"), or raises InputError."""
     try:
         scores = json.loads(path.read_text())
         score_table(scores)
+    except FileNotFoundError as error:
+        raise InputError(f"--scores={path}: no such file; evaluate --json makes it") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"--scores={path}: not what dped_jax.evaluate --json writes") from error
     return scores
@@ -78,8 +70,7 @@ def read_scores(path: pathlib.Path) -> dict[str, Any]:
 def read_metrics(path: pathlib.Path) -> dict[str, Series]:
     """Reads the finite values of a metrics.jsonl by group: "train" and "validation".
 
-    Raises:
-      InputError: the file is missing, has another form, or lacks losses or validation PSNR.
+    Raises InputError where the file has another form, or lacks losses or validation PSNR.
     """
     groups: dict[str, Series] = {"train": {}, "validation": {}}
     for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
@@ -101,13 +92,12 @@ def read_metrics(path: pathlib.Path) -> dict[str, Series]:
 def read_photos(before: pathlib.Path, after: pathlib.Path) -> list[tuple[str, Any, Any]]:
     """Reads (name, before, after) of two photographs, or of two folders with the same file stems.
 
-    Raises:
-      InputError: one is missing, has no counterpart, or differs from it in size.
+    Raises InputError where one is missing, has no counterpart, or differs from it in size.
     """
     paths = {"before": before, "after": after}
-    for flag, path in paths.items():
-        if not path.exists():
-            raise InputError(f"--{flag}={path}: no such file or folder")
+    missing = [f"--{flag}={path}" for flag, path in paths.items() if not path.exists()]
+    if missing:
+        raise InputError(f"{' and '.join(missing)}: no such file or folder")
     photos = []
     for pair in evaluate.matching_images(paths) if before.is_dir() or after.is_dir() else [paths]:
         images = {path: evaluate.read_image(path) for path in pair.values()}
@@ -119,11 +109,7 @@ def read_photos(before: pathlib.Path, after: pathlib.Path) -> list[tuple[str, An
 
 
 def latest_sample(folder: pathlib.Path) -> tuple[int, np.ndarray]:
-    """The step and the (N * H, 3 * W, 3) uint8 picture of the newest before | enhanced | target.
-
-    Raises:
-      InputError: there is none.
-    """
+    """The step and the picture of the newest before | enhanced | target, or raises InputError."""
     paths = sorted(folder.glob("*.png"))
     if not paths:
         raise InputError(f"{folder}: no pictures yet; dped_jax.train writes them")
@@ -141,16 +127,15 @@ def data_uri(image: np.ndarray, kind: str) -> str:
 
 def score_table(scores: dict[str, Any]) -> str:
     """The table of what `read_scores` gives."""
-    columns = [name for name in ("input", "enhanced") if name in scores or name == "enhanced"]
+    columns = ["input", "enhanced"] if "input" in scores else ["enhanced"]
     head = "".join(f'<th scope="col">{name}</th>' for name in columns)
     rows = ""
     for key, (label, form) in SCORES.items():
         cells = "".join(f"<td>{scores[column][key]:{form}}</td>" for column in columns)
         rows += f'<tr><th scope="row">{label}</th>{cells}</tr>'
     caption = f"Means over {scores['images']:d} images, protocol {escape(scores['protocol'])}"
-    return (
-        f"<table><caption>{caption}</caption><tr><td></td>{head}</tr><tbody>{rows}</tbody></table>"
-    )
+    rows = f"<tr><td></td>{head}</tr>{rows}"
+    return f"<table><caption>{caption}</caption><tbody>{rows}</tbody></table>"
 
 
 def comparison(name: str, before: np.ndarray, after: np.ndarray) -> str:
@@ -162,7 +147,8 @@ def comparison(name: str, before: np.ndarray, after: np.ndarray) -> str:
 <div class="over border"></div>
 <span class="over label" style="left: .6rem">before</span>
 <span class="over label" style="right: .6rem">enhanced</span>
-<input class="over" type="range" autocomplete="off" aria-label="{name}: percentage shown as before">
+<input class="over" type="range" autocomplete="off" aria-label="{name}: percentage shown as before"
+oninput="this.parentNode.style.setProperty('--split', this.value + '%')">
 </div><figcaption>{name}: drag the border, or focus it and use the arrow keys.</figcaption></figure>
 """
 
@@ -176,8 +162,14 @@ def patch_grid(step: int, grid: np.ndarray) -> str:
 """
 
 
-def ticks(low: float, high: float) -> list[float]:
-    """Two to eight round numbers in [low, high], low < high."""
+def ticks(low: float, high: float, log: bool = False) -> list[float]:
+    """Round numbers in [low, high], low < high; where `log`, decimal logarithms of such."""
+    if log and high - low > 0.7:
+        factors = (1, 2, 5) if high - low < 3 else (1,)
+        marks = [
+            p + math.log10(f) for p in range(math.floor(low), math.ceil(high)) for f in factors
+        ]
+        return [mark for mark in marks if low <= mark <= high]
     power = 10.0 ** math.floor(math.log10((high - low) / 6))
     stride = next(power * m for m in (1, 2, 5, 10) if power * m >= (high - low) / 6)
     return [i * stride for i in range(math.ceil(low / stride), math.floor(high / stride) + 1)]
@@ -201,7 +193,7 @@ def line_chart(title: str, y_label: str, series: Series, log: bool = False) -> s
         return f'<text {where} text-anchor="{anchor}">{escape(label)}</text>'
 
     parts = [f'<path d="M{LEFT} {TOP}V{BOTTOM}H{RIGHT}" fill="none" stroke="#555"/>']
-    for tick in ticks(low, high):
+    for tick in ticks(low, high, log):
         label = f"{10**tick:.2g}" if log else f"{tick:g}"
         parts.append(f'<path d="M{LEFT} {y(tick)}H{RIGHT}" stroke="#ddd"/>')
         parts.append(text(f'x="{LEFT - 6}" y="{y(tick)}" dy="4"', label, "end"))
@@ -223,6 +215,8 @@ def line_chart(title: str, y_label: str, series: Series, log: bool = False) -> s
 def training_curves(metrics: dict[str, Series]) -> str:
     """Charts of the losses and of the validation PSNR, from what `read_metrics` gives."""
     losses = {name: c for name, c in metrics["train"].items() if not name.endswith("accuracy")}
+    if len(losses) == 2:
+        losses.pop("total", None)  # of a single term
     validation = {"PSNR": metrics["validation"]["psnr"]}
     return f"""<div class="charts">
 {line_chart("Training losses", "loss (no unit, log scale)", losses, log=True)}
@@ -232,16 +226,14 @@ def training_curves(metrics: dict[str, Series]) -> str:
 
 def page(title: str, note: str, sections: dict[str, str]) -> str:
     """A page: a note, where not empty, and sections of HTML by heading."""
-    parts = [f"<h2>{escape(heading)}</h2>\n{section}" for heading, section in sections.items()]
-    if note:
-        parts.insert(0, f'<p class="note">{escape(note)}</p>')
+    noted = f'<p class="note">{escape(note)}</p>' if note else ""
+    body = "\n".join(f"<h2>{escape(head)}</h2>\n{section}" for head, section in sections.items())
     return f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title><style>{STYLE}</style></head>
-<body><h1>{escape(title)}</h1>
-{"".join(parts)}
-<script>{SCRIPT}</script></body></html>
+<body><h1>{escape(title)}</h1>{noted}
+{body}</body></html>
 """
 
 

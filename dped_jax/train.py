@@ -83,6 +83,13 @@ def picture_grid(phone: np.ndarray, enhanced: np.ndarray, dslr: np.ndarray) -> n
     return np.concatenate(np.concatenate([phone, rounded, dslr], axis=2), axis=0)
 
 
+def replicate(tree: Any) -> Any:
+    """Copies arrays, equal on all hosts, to every device."""
+    mesh = jax.sharding.Mesh(jax.devices(), ("devices",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return jax.device_put(jax.device_get(tree), sharding)
+
+
 def load_vgg(config: ml_collections.ConfigDict) -> Any:
     """The VGG-19 parameters that the config names, None where there is no content loss."""
     if not config.loss.content:
@@ -92,9 +99,7 @@ def load_vgg(config: ml_collections.ConfigDict) -> Any:
         params = vgg.random_vgg_params(0)
     else:
         params = vgg.load_vgg_params(config.vgg.weights)
-    # Once to all devices: as host arrays, 80 MB would travel at every step.
-    mesh = jax.sharding.Mesh(jax.devices(), ("devices",))
-    return jax.device_put(params, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec()))
+    return replicate(params)  # as host arrays, 80 MB would travel at every step
 
 
 def initial_state(
@@ -149,7 +154,7 @@ def make_validation(
             enhanced = np.asarray(eval_step(variables, shown["phone"]))
             writer.picture(step, picture_grid(enhanced=enhanced, **shown))
             writer.scalars(step, "validation", summary)
-            tqdm.write(evaluate.format_summary(f"step {step}", summary))
+            tqdm.write(evaluate.format_summary("validation", summary))
         return summary
 
     return validate
@@ -217,7 +222,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
     state, data_state = initial_state(config, workdir, manager)
     if data_state:
         batches.set_state(data_state)
-    start = int(state.step)
+    start, state = int(state.step), replicate(state)
     writer = MetricsWriter(workdir, start) if jax.process_index() == 0 else None
     validate = make_validation(config, writer)
 
@@ -245,6 +250,9 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
                 progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
                 if writer:
                     writer.scalars(step, "train", means)
+                if writer and evaluating:
+                    listed = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
+                    tqdm.write(f"step {step}  {listed}")
             progress.update(options.batch_size)
             if saving:
                 scores = validate(step, state.generator.variables) if evaluating else None

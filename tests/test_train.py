@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -244,3 +245,36 @@ def test_random_vgg_is_announced(tiny_config, caplog):
     params = train.load_vgg(tiny_config)
     assert "random" in caplog.text
     assert params["conv1_1"]["kernel"].shape == (3, 3, 3, 64)
+
+
+def test_two_processes_train_as_one_with_as_many_devices(tmp_path, tiny_config):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    tiny_config.data.flip = True
+    processes = [
+        subprocess.Popen(
+            [
+                *(sys.executable, "-m", TRAIN, *flags_of(tiny_config, tmp_path / "two")),
+                *(f"--coordinator=localhost:{port}", "--num_processes=2", f"--process_id={i}"),
+            ],
+            cwd=tiny.ROOT,
+            env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        for i in range(2)
+    ]
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    train.train(tiny_config, tmp_path / "one")
+    logged = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    for one, two in zip(*logged, strict=True):
+        assert one.keys() == two.keys()
+        for name in one.keys() - {"group"}:
+            assert two[name] == pytest.approx(one[name], rel=1e-3, abs=1e-6), (one["step"], name)
+    assert saved_arrays(tmp_path / "two", 4).keys() == saved_arrays(tmp_path / "one", 4).keys()

@@ -20,6 +20,7 @@ class BiChannelDiscriminator(nn.Module):
 
     Six 3x3 convs (kernel size unstated) of 64, 64, 128, 128, 256, 256 channels, the second of each
     two with stride 2, each followed by LeakyReLU and batch norm; fully connected 1024 and 1.
+    Initial weights are He normal (unstated).
     """
 
     width: float = 1.0
