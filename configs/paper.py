@@ -19,6 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.data_dir = "data/tfds"  # where data_builders.dped.build has put the dataset
     config.data.phone = "iphone"  # iphone, blackberry, sony or custom
     config.data.flip = False  # random left-right and up-down flips, the same for both of a pair
+    config.data.crop = 0  # pixels, side of a random crop of each training patch; 0 takes it whole
 
     config.generator = ml_collections.ConfigDict()
     config.generator.architecture = "resnet"  # or "srcnn" (Dong et al., section 4.1)
@@ -55,6 +56,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.num_steps = 20_000  # (3.2.3)
     config.train.learning_rate = 5e-4  # of Adam, for both networks (3.2.3)
     config.train.schedule = "constant"  # of the learning rate; or "cosine", to 0 at the last step
+    config.train.warmup_steps = 0  # over which the learning rate rises linearly from 0
     config.train.discriminator_batch = "same"  # as the generator's; or "next" (release)
     config.train.init_from = ""  # workdir whose generator to start from; "" starts from scratch
     config.train.log_every_steps = 50

@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 
 from dped_jax.cli import InputError
 
+PATCH_SIZE = 100  # pixels (section 3.2.1)
 NUM_EPOCHS = 2**31  # for ever; the length of a truly endless dataset overflows at batch size 1
 Pairs = dict[str, np.ndarray]
 
@@ -84,6 +85,8 @@ def train_batches(
     """
     source = open_split(config, "train")
     batch_size = config.train.batch_size
+    if not 0 <= config.data.crop <= PATCH_SIZE:
+        raise InputError(f"config.data.crop={config.data.crop}: use 1 to {PATCH_SIZE}, or 0")
     if len(source) < batch_size:
         raise InputError(
             f"config.train.batch_size={batch_size}: the training split has only {len(source)} pairs"
@@ -93,7 +96,10 @@ def train_batches(
 
     def load(indices: np.ndarray, rng: np.random.Generator) -> Pairs:
         flips = rng.random((batch_size, 2)) < 0.5  # drawn for the global batch
+        corners = rng.random((batch_size, 2))
         pairs = load_pairs(source, indices[own_part])
+        if config.data.crop:
+            pairs = random_crops(pairs, corners[own_part], config.data.crop)
         return random_flips(pairs, flips[own_part]) if config.data.flip else pairs
 
     batches = (
@@ -105,6 +111,27 @@ def train_batches(
     )
     # Few batches ahead: the default would hold gigabytes of them.
     return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)))
+
+
+def random_crops(pairs: Pairs, corners: np.ndarray, size: int) -> Pairs:
+    """Crops both images of a pair at the same place.
+
+    Args:
+      pairs: (n, H, W, 3) arrays.
+      corners: (n, 2) float in [0, 1), the upper left corner as part of the way it can go.
+      size: side of the crop in pixels.
+
+    Returns:
+      (n, size, size, 3) arrays.
+    """
+    height, width = pairs["phone"].shape[1:3]
+    tops, lefts = (np.int64(corners * [height - size + 1, width - size + 1])).T
+
+    def crop(images: np.ndarray) -> np.ndarray:
+        places = zip(images, tops, lefts, strict=True)
+        return np.stack([image[y : y + size, x : x + size] for image, y, x in places])
+
+    return {name: crop(images) for name, images in pairs.items()}
 
 
 def random_flips(pairs: Pairs, flips: np.ndarray) -> Pairs:

@@ -53,10 +53,12 @@ def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransform
       ValueError: the schedule is unknown.
     """
     options = config.train
+    rate, warmup = options.learning_rate, options.warmup_steps
     if options.schedule == "constant":
-        return optax.adam(options.learning_rate)
+        return optax.adam(optax.linear_schedule(0.0, rate, warmup) if warmup else rate)
     if options.schedule == "cosine":
-        return optax.adam(optax.cosine_decay_schedule(options.learning_rate, options.num_steps))
+        steps = options.num_steps
+        return optax.adam(optax.warmup_cosine_decay_schedule(0.0, rate, warmup, steps))
     raise ValueError(f"train.schedule={options.schedule!r}: use constant or cosine")
 
 
@@ -74,7 +76,8 @@ def create_train_state(config: ml_collections.ConfigDict, key: jax.Array) -> Tra
     generator_key, discriminator_key, state_key = jax.random.split(key, 3)
 
     def init(network, network_key, channels):
-        images = jnp.zeros((1, 100, 100, channels), jnp.float32)
+        size = config.data.crop or 100
+        images = jnp.zeros((1, size, size, channels), jnp.float32)
         variables = jax.jit(network.init)(network_key, images)
         params = variables["params"]
         return NetworkState(params, variables.get("batch_stats", {}), optimizer.init(params))

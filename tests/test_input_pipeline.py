@@ -71,6 +71,21 @@ def test_flips_are_the_same_for_both_images_of_a_pair():
     np.testing.assert_array_equal(flipped["dslr"], np.array(expected) + 1)
 
 
+def test_crops_are_at_the_same_place_of_both_images(tiny_config):
+    images = np.arange(2 * 5 * 6 * 3).reshape(2, 5, 6, 3)
+    corners = np.array([[0.0, 0.0], [0.99, 0.5]])
+    cropped = input_pipeline.random_crops({"phone": images, "dslr": images + 1}, corners, 4)
+    expected = [images[0, :4, :4], images[1, 1:5, 1:5]]
+    np.testing.assert_array_equal(cropped["phone"], expected)
+    np.testing.assert_array_equal(cropped["dslr"], np.array(expected) + 1)
+    tiny_config.data.crop = 30
+    batches, _ = draw(tiny_config, 2)
+    assert batches[0]["dslr"].shape == (4, 30, 30, 3)
+    tiny_config.data.crop = 101
+    with pytest.raises(InputError, match=r"config\.data\.crop=101"):
+        draw(tiny_config, 1)
+
+
 def test_stored_patches_are_read_as_they_are(shared_data, tmp_path, tiny_config):
     import tiny
     from real_images import read_patches

@@ -7,7 +7,13 @@ import pytest
 
 from configs import paper, release
 from dped_jax.models import vgg
-from dped_jax.train_step import create_train_state, draw_labels, make_eval_step, make_train_step
+from dped_jax.train_step import (
+    create_train_state,
+    draw_labels,
+    make_eval_step,
+    make_optimizer,
+    make_train_step,
+)
 
 
 def small(config):
@@ -207,3 +213,21 @@ def test_unknown_values_are_named(field, value):
     config.update_from_flattened_dict({field: value})
     with pytest.raises(ValueError, match=f"{field}='{value}'"):
         make_train_step(config)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_learning_rate_schedules(schedule):
+    """Adam's first step has the size of the learning rate; a gradient of 1 throughout keeps it."""
+    config = paper.get_config()
+    config.train.update(
+        {"schedule": schedule, "learning_rate": 0.1, "warmup_steps": 4, "num_steps": 10}
+    )
+    optimizer = make_optimizer(config)
+    params = jnp.zeros(())
+    opt_state, sizes = optimizer.init(params), []
+    for _ in range(11):
+        updates, opt_state = optimizer.update(jnp.ones(()), opt_state, params)
+        sizes.append(-float(updates))
+    after = {"constant": np.ones(7), "cosine": 0.5 * (1 + np.cos(np.pi * np.arange(7) / 6))}
+    expected = 0.1 * np.concatenate([[0, 0.25, 0.5, 0.75], after[schedule]])
+    np.testing.assert_allclose(sizes, expected, atol=1e-6)
