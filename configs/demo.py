@@ -21,6 +21,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.generator.width = 16
     config.train.batch_size = 2  # many small steps teach more in the same time than few large ones
     config.train.num_steps = 1_800
+    config.train.warmup_steps = 0
     config.train.learning_rate = 1e-3
     config.train.eval_every_steps = 300
     config.train.checkpoint_every_steps = 300

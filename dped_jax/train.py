@@ -7,11 +7,12 @@ config.json and checkpoints (see checkpoint.py), metrics.jsonl, TensorBoard even
 with before | enhanced | target pictures.
 """
 
+import contextlib
 import json
 import math
 import pathlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import cv2
 import jax
@@ -55,8 +56,10 @@ class MetricsWriter:
         cv2.imwrite(str(path), image[..., ::-1])
         self._events.add_image("samples", image, step, dataformats="HWC")
 
-    def close(self) -> None:
-        """Flushes everything."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._lines.close()
         self._events.close()
 
@@ -234,7 +237,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
         disable=writer is None,
         mininterval=1,
     )
-    with progress, manager:
+    with progress, manager, writer or contextlib.nullcontext():
         for step in range(start + 1, options.num_steps + 1):
             batch = next(batches)
             if options.discriminator_batch == "next":
@@ -257,8 +260,6 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
             if saving:
                 scores = validate(step, state.generator.variables) if evaluating else None
                 checkpoint.save_state(manager, state, batches.get_state(), scores)
-    if writer:
-        writer.close()
     return state
 
 

@@ -50,10 +50,12 @@ def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransform
     """Adam as both networks use it (section 3.2.3).
 
     Raises:
-      ValueError: the schedule is unknown.
+      ValueError: the schedule is unknown, or warms up for as long as the training.
     """
     options = config.train
     rate, warmup = options.learning_rate, options.warmup_steps
+    if not 0 <= warmup < options.num_steps:
+        raise ValueError(f"train.warmup_steps={warmup}: use less than train.num_steps")
     if options.schedule == "constant":
         return optax.adam(optax.linear_schedule(0.0, rate, warmup) if warmup else rate)
     if options.schedule == "cosine":

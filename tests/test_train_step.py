@@ -202,6 +202,7 @@ def test_labels_do_not_depend_on_the_device_count_and_change_by_step():
         ("loss.adversarial_reduction", "median"),
         ("train.discriminator_batch", "other"),
         ("train.schedule", "step"),
+        ("train.warmup_steps", 30_000),
         ("generator.norm", "layer"),
         ("generator.kernel_init", "zeros"),
         ("generator.architecture", "unet"),
@@ -211,7 +212,7 @@ def test_labels_do_not_depend_on_the_device_count_and_change_by_step():
 def test_unknown_values_are_named(field, value):
     config = small(paper.get_config())
     config.update_from_flattened_dict({field: value})
-    with pytest.raises(ValueError, match=f"{field}='{value}'"):
+    with pytest.raises(ValueError, match=f"{field}={value!r}"):
         make_train_step(config)
 
 
