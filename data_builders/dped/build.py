@@ -121,8 +121,7 @@ def _find_splits(source: Path | FlatFolders, phone: str) -> dict[str, list[patch
         return patch_pairs.find_flat(
             source.phone_dir, source.dslr_dir, source.test_pairs, source.validation_pairs
         )
-    config = Builder.builder_configs[phone]
-    return patch_pairs.find_published(source / phone, config.phone_folder, config.dslr_folder)
+    return patch_pairs.find_published(source / phone, *patch_pairs.CAMERA_FOLDERS[phone])
 
 
 def _prepare(builder: Builder) -> None:

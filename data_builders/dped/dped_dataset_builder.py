@@ -9,7 +9,6 @@ Build with it:            tfds build data_builders/dped --file_format=array_reco
 Read:                     tfds.builder_from_directory("D/dped/iphone/1.0.0").as_data_source("train")
 """
 
-import dataclasses
 import functools
 import itertools
 import math
@@ -27,19 +26,6 @@ from .cli import InputError
 SHARD_PAIRS = 4096  # about 65 MB of JPEG; the writer keeps one shard in memory
 
 
-@dataclasses.dataclass
-class DpedConfig(tfds.core.BuilderConfig):
-    """One camera pair: `name` is its folder under the manual directory.
-
-    Attributes:
-      phone_folder: folder of phone patches inside each split's folder.
-      dslr_folder: folder of DSLR patches there.
-    """
-
-    phone_folder: str = "phone"
-    dslr_folder: str = "dslr"
-
-
 class Builder(tfds.core.ShardBasedBuilder):
     """Packs pairs in natural order of their names.
 
@@ -52,26 +38,15 @@ class Builder(tfds.core.ShardBasedBuilder):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First version."}
-    BUILDER_CONFIGS: ClassVar[list[DpedConfig]] = [
-        DpedConfig(
-            name="iphone",
-            description="iPhone 3GS and Canon 70D",
-            phone_folder="iphone",
-            dslr_folder="canon",
-        ),
-        DpedConfig(
-            name="blackberry",
-            description="BlackBerry Passport and Canon 70D",
-            phone_folder="blackberry",
-            dslr_folder="canon",
-        ),
-        DpedConfig(
-            name="sony",
-            description="Sony Xperia Z and Canon 70D",
-            phone_folder="sony",
-            dslr_folder="canon",
-        ),
-        DpedConfig(name="custom", description="Your own phone and DSLR camera, or simulated ones"),
+    # A config's name is its folder under the manual directory, and a key of CAMERA_FOLDERS.
+    BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
+        tfds.core.BuilderConfig(name=name, description=description)
+        for name, description in (
+            ("iphone", "iPhone 3GS and Canon 70D"),
+            ("blackberry", "BlackBerry Passport and Canon 70D"),
+            ("sony", "Sony Xperia Z and Canon 70D"),
+            ("custom", "Your own phone and DSLR camera, or simulated ones"),
+        )
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "The manual directory holds the extracted archive:"
@@ -116,10 +91,10 @@ class Builder(tfds.core.ShardBasedBuilder):
     def _shard_iterators_per_split(
         self, dl_manager: tfds.download.DownloadManager
     ) -> Mapping[str, Sequence[Callable[[], Iterator[tuple[int, dict[str, Any]]]]]]:
-        config, splits = self.builder_config, self._splits
+        phone, splits = self.builder_config.name, self._splits
         if splits is None:
-            root = Path(dl_manager.manual_dir) / config.name
-            splits = patch_pairs.find_published(root, config.phone_folder, config.dslr_folder)
+            root = Path(dl_manager.manual_dir) / phone
+            splits = patch_pairs.find_published(root, *patch_pairs.CAMERA_FOLDERS[phone])
         self.skipped = []
         progress = tqdm.tqdm(
             total=sum(map(len, splits.values())),

@@ -25,7 +25,20 @@ PATCH_SIZE = 100  # section 3.2.1
 MAX_HELD_OUT = 2000  # section 3.2.1: 2K validation patches
 HELD_OUT_DIVISOR = 20  # a small set gives 5 % instead
 
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+PATCH_SUFFIXES = (".jpg", ".jpeg", ".png")
+# Of each phone, which is a config of the builder: folders of the phone's and the DSLR's patches.
+CAMERA_FOLDERS: dict[str, tuple[str, str]] = {
+    "iphone": ("iphone", "canon"),
+    "blackberry": ("blackberry", "canon"),
+    "sony": ("sony", "canon"),
+    "custom": ("phone", "dslr"),
+}
+SPLIT_FOLDERS = {  # of the published layout, in the phone's folder
+    "train": "training_data",
+    "validation": "validation_data/patches",
+    "test": "test_data/patches",
+}
+
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _CHUNK_PAIRS = 16  # pairs per task of a thread
@@ -65,15 +78,15 @@ def find_pairs(phone_dir: Path, dslr_dir: Path) -> list[Pair]:
     Raises:
       InputError: a folder is missing or empty, a stem occurs twice, or a file has no partner.
     """
-    phone, dslr = _images_by_stem(phone_dir), _images_by_stem(dslr_dir)
+    phone, dslr = images_by_stem(phone_dir), images_by_stem(dslr_dir)
     for images, other, other_dir in ((phone, dslr, dslr_dir), (dslr, phone, phone_dir)):
-        alone = sorted(images.keys() - other.keys(), key=_natural_key)
+        alone = sorted(images.keys() - other.keys(), key=natural_key)
         if alone:
             raise InputError(
                 f"{_some([str(images[stem]) for stem in alone])}: no partner of the same name in"
                 f" {other_dir} for {len(alone)} file(s): add the partners or remove the files"
             )
-    names = sorted(phone, key=_natural_key)
+    names = sorted(phone, key=natural_key)
     return [Pair(name, phone[name], dslr[name]) for name in names]
 
 
@@ -100,12 +113,13 @@ def find_published(root: Path, phone_folder: str, dslr_folder: str) -> dict[str,
             " with training_data and test_data in it"
         )
 
-    def split(folder: str) -> list[Pair]:
-        return find_pairs(root / folder / phone_folder, root / folder / dslr_folder)
+    def find(split: str) -> list[Pair]:
+        folder = root / SPLIT_FOLDERS[split]
+        return find_pairs(folder / phone_folder, folder / dslr_folder)
 
-    train, test = split("training_data"), split("test_data/patches")
+    train, test = find("train"), find("test")
     if (root / "validation_data").is_dir():
-        validation = split("validation_data/patches")
+        validation = find("validation")
     else:
         train, validation = hold_out_last(train, -1, f"{root}/training_data")
     return {"train": train, "validation": validation, "test": test}
@@ -245,14 +259,26 @@ def _check_chunk(pairs: Sequence[Pair]) -> list[CheckedPair]:
     return checked
 
 
-def _images_by_stem(folder: Path) -> dict[str, Path]:
+def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> dict[str, Path]:
+    """Lists the images of a folder; hidden files, folders and other suffixes are passed over.
+
+    Args:
+      folder: where to look, not below it.
+      suffixes: of the images, in lower case; files may have them in upper case.
+
+    Returns:
+      Files by stem, in no order; at least one.
+
+    Raises:
+      InputError: there is no such folder, it has no images, or a stem occurs twice.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     images = {}
     with os.scandir(folder) as entries:
         for entry in entries:
             stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() not in _SUFFIXES or stem.startswith(".") or not entry.is_file():
+            if suffix.lower() not in suffixes or stem.startswith(".") or not entry.is_file():
                 continue
             if stem in images:
                 raise InputError(
@@ -260,11 +286,12 @@ def _images_by_stem(folder: Path) -> dict[str, Path]:
                 )
             images[stem] = folder / entry.name
     if not images:
-        raise InputError(f"{folder}: no .jpg or .png files in this folder")
+        shown = [suffix for suffix in suffixes if suffix not in (".jpeg", ".tiff")]  # synonyms
+        raise InputError(f"{folder}: no {' or '.join(shown)} files in this folder")
     return images
 
 
-def _natural_key(stem: str) -> tuple[list[str | int], str]:
+def natural_key(stem: str) -> tuple[list[str | int], str]:
     """Orders runs of digits by their number; the stem itself tells "1" from "01"."""
     parts = re.split(r"([0-9]+)", stem)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], stem

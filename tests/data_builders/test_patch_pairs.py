@@ -28,6 +28,17 @@ def test_pairs_are_in_natural_order_and_suffixes_may_differ(tmp_path, make_folde
     assert (pairs[1].phone, pairs[1].dslr) == (phone / "2.jpg", dslr / "2.png")
 
 
+def test_photos_have_more_suffixes_than_patches(tmp_path):
+    for name in ("a.TIF", "b.webp", "c.jpg", "d.txt"):
+        (tmp_path / name).touch()
+    found = patch_pairs.images_by_stem(tmp_path, (".jpg", ".tif", ".tiff", ".webp"))
+    assert found == {name[0]: tmp_path / name for name in ("a.TIF", "b.webp", "c.jpg")}
+    assert list(patch_pairs.images_by_stem(tmp_path)) == ["c"]
+    (tmp_path / "a.TIF").unlink()
+    with pytest.raises(InputError, match=r"no \.png or \.tif files in this folder"):
+        patch_pairs.images_by_stem(tmp_path, (".png", ".tif", ".tiff"))
+
+
 @pytest.mark.parametrize("short", ["phone", "dslr"])
 def test_files_without_partner_are_named_and_counted(tmp_path, make_folder, short):
     full = "dslr" if short == "phone" else "phone"
