@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from tensorflow_datasets.proto import tf_example_pb2
 
-from . import patch_pairs
+from . import patch_files, patch_pairs
 from .cli import InputError
 
 SHARD_PAIRS = 4096  # about 65 MB of JPEG; the writer keeps one shard in memory
@@ -114,7 +114,7 @@ class Builder(tfds.core.ShardBasedBuilder):
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the examples of one shard; the key is the position in it."""
         try:
-            for position, checked in enumerate(patch_pairs.read_checked(pairs)):
+            for position, checked in enumerate(patch_files.read_checked(pairs)):
                 progress.update()
                 if not checked.problems:
                     phone, dslr, name = checked.phone, checked.dslr, checked.pair.name

@@ -1,4 +1,4 @@
-"""Finds pairs of patches on disk, splits them, and checks every file. Writes nothing.
+"""Finds pairs of patches on disk and splits them. Opens no image, writes nothing.
 
 A pair is two files of the same stem, one in the phone's folder and one in the DSLR camera's. Files
 are .jpg, .jpeg or .png; other files in the folders are ignored. Pairs are in natural order of
@@ -7,17 +7,11 @@ their stems (2 before 10) everywhere.
 Imports here are relative because `tfds build` imports this folder as the package `dped`.
 """
 
-import collections
-import concurrent.futures
 import dataclasses
 import os
 import re
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-import cv2
-import numpy as np
 
 from .cli import InputError
 
@@ -39,10 +33,6 @@ SPLIT_FOLDERS = {  # of the published layout, in the phone's folder
     "test": "test_data/patches",
 }
 
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
-_PNG_START = b"\x89PNG\r\n\x1a\n"
-_CHUNK_PAIRS = 16  # pairs per task of a thread
-_THREADS = 3  # threads of reading and decoding; more gain nothing, the writer takes the other core
 _SHOWN = 3  # files named in a message about many
 
 
@@ -53,16 +43,6 @@ class Pair:
     name: str
     phone: Path
     dslr: Path
-
-
-@dataclasses.dataclass(frozen=True)
-class CheckedPair:
-    """The bytes of both files as stored on disk, and (file, what is wrong) for each bad one."""
-
-    pair: Pair
-    phone: bytes
-    dslr: bytes
-    problems: tuple[tuple[Path, str], ...]
 
 
 def find_pairs(phone_dir: Path, dslr_dir: Path) -> list[Pair]:
@@ -180,85 +160,6 @@ def hold_out_last(pairs: list[Pair], count: int, where: str) -> tuple[list[Pair]
     return pairs[:-count], pairs[-count:]
 
 
-def patch_problem(data: bytes) -> str | None:
-    """Says what is wrong with a patch file, after decoding all of it.
-
-    A JPEG whose middle is overwritten still decodes, and is accepted: the format has no checksum.
-
-    Args:
-      data: the file's bytes.
-
-    Returns:
-      None for an 8-bit RGB JPEG or PNG of 100x100 pixels; otherwise what is wrong, in a few words.
-    """
-    if not data:
-        return "empty file"
-    if not data.startswith((_JPEG_START, _PNG_START)):
-        return "not a JPEG or PNG image"
-    image = _decode(data)
-    return "truncated or damaged image" if image is None else _image_problem(image)
-
-
-def _decode(data: bytes) -> np.ndarray | None:
-    """Decodes a whole JPEG or PNG with its own depth and channels; None if that is impossible."""
-    if data.startswith(_PNG_START):
-        whole = _png_is_whole(data)
-    else:  # decoders accept a JPEG that lost only its end marker
-        whole = data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN) > 0
-    if not whole:
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # an absurd size in the header
-        return None
-
-
-def _image_problem(image: np.ndarray) -> str | None:
-    if image.dtype != np.uint8:
-        return "16-bit image, not 8-bit"
-    if image.ndim != 3:
-        return "grayscale image, not RGB"
-    if image.shape[2] != 3:
-        return "image with an alpha channel, not RGB"
-    height, width = image.shape[:2]
-    if (height, width) != (PATCH_SIZE, PATCH_SIZE):
-        return f"{width}x{height} pixels, not {PATCH_SIZE}x{PATCH_SIZE}"
-    return None
-
-
-def read_checked(pairs: Sequence[Pair]) -> Iterator[CheckedPair]:
-    """Reads and checks pairs in threads, and yields them in order; holds few in memory.
-
-    Args:
-      pairs: what to read.
-
-    Yields:
-      One `CheckedPair` for each pair.
-
-    Raises:
-      OSError: a file cannot be read.
-    """
-    chunks = (pairs[i : i + _CHUNK_PAIRS] for i in range(0, len(pairs), _CHUNK_PAIRS))
-    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
-        pending = collections.deque()
-        for chunk in chunks:
-            pending.append(pool.submit(_check_chunk, chunk))
-            if len(pending) > 4 * _THREADS:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-
-
-def _check_chunk(pairs: Sequence[Pair]) -> list[CheckedPair]:
-    checked = []
-    for pair in pairs:
-        phone, dslr = pair.phone.read_bytes(), pair.dslr.read_bytes()
-        found = ((pair.phone, patch_problem(phone)), (pair.dslr, patch_problem(dslr)))
-        problems = tuple((file, problem) for file, problem in found if problem)
-        checked.append(CheckedPair(pair, phone, dslr, problems))
-    return checked
-
-
 def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> dict[str, Path]:
     """Lists the images of a folder; hidden files, folders and other suffixes are passed over.
 
@@ -299,17 +200,3 @@ def natural_key(stem: str) -> tuple[list[str | int], str]:
 
 def _some(items: Sequence[str]) -> str:
     return ", ".join(items[:_SHOWN]) + (", …" if len(items) > _SHOWN else "")
-
-
-def _png_is_whole(data: bytes) -> bool:
-    """Whether every chunk up to IEND is there with the right checksum (cv2 warns on stderr)."""
-    position = len(_PNG_START)
-    while position + 12 <= len(data):
-        end = position + 12 + int.from_bytes(data[position : position + 4])
-        body = data[position + 4 : end - 4]
-        if end > len(data) or zlib.crc32(body) != int.from_bytes(data[end - 4 : end]):
-            return False
-        if body.startswith(b"IEND"):
-            return True
-        position = end
-    return False

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_builders.dped import patch_pairs, simulate
+from data_builders.dped import patch_files, patch_pairs, simulate
 
 NEUTRAL = simulate.Camera(
     blur_sigma=1e-3,
@@ -115,7 +115,7 @@ def test_command_writes_the_published_layout_that_a_colour_map_can_undo(tmp_path
     assert 200 < len(splits["train"]) < 1000
     assert (len(splits["validation"]), len(splits["test"])) == (12, 24)
     for pairs in splits.values():
-        assert not any(checked.problems for checked in patch_pairs.read_checked(pairs))
+        assert not any(checked.problems for checked in patch_files.read_checked(pairs))
     (whole,) = (root / "test_data/full_size_test_images").iterdir()
     assert cv2.imread(str(whole)).shape == (400, 600, 3)
 
