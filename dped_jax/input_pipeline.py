@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 from dped_jax.cli import InputError
 
 PATCH_SIZE = 100  # pixels (section 3.2.1)
+DATASET_VERSION = "1.1.0"  # what data_builders.dped.build makes
 NUM_EPOCHS = 2**31  # for ever; the length of a truly endless dataset overflows at batch size 1
 Pairs = dict[str, np.ndarray]
 
@@ -29,18 +30,24 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Sequence[dict[s
       split: train, validation or test.
 
     Returns:
-      A random-access source of {"phone", "dslr"} encoded images and the patch's "name", as bytes.
+      A random-access source of {"phone", "dslr"} encoded images, the patch's "name" and "photo", as
+      bytes, and the pair's "correlation".
 
     Raises:
-      InputError: there is no such dataset, or it lacks the split.
+      InputError: there is no such dataset, it is of another version, or it lacks the split.
     """
     options = config.data
     remedy = f"build it with python -m data_builders.dped.build --phone={options.phone}"
     folder = pathlib.Path(options.data_dir).expanduser() / "dped" / options.phone
-    versions = sorted(folder.glob("*/dataset_info.json"))
+    versions = sorted(file.parent.name for file in folder.glob("*/dataset_info.json"))
     if not versions:
         raise InputError(f"config.data.data_dir: no dataset in {folder}: {remedy}")
-    builder = tfds.builder_from_directory(versions[-1].parent)
+    if DATASET_VERSION not in versions:
+        raise InputError(
+            f"config.data.data_dir: the dataset in {folder} is of version {versions[-1]}, not"
+            f" {DATASET_VERSION}: {remedy}"
+        )
+    builder = tfds.builder_from_directory(folder / DATASET_VERSION)
     if split not in builder.info.splits or not builder.info.splits[split].num_examples:
         raise InputError(f"config.data: the dataset in {folder} has no {split} split")
     skip = {name: tfds.decode.SkipDecoding() for name in ("phone", "dslr")}

@@ -1,5 +1,7 @@
 """Order, sharding, flips and position of the batches; and what a missing dataset says."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -107,6 +109,18 @@ def test_stored_patches_are_read_as_they_are(shared_data, tmp_path, tiny_config)
     np.testing.assert_array_equal(pairs["phone"], read_patches(folder / "sony", [1, 0], ".png"))
     np.testing.assert_array_equal(pairs["dslr"], read_patches(folder / "canon", [1, 0], ".png"))
     assert [len(b["dslr"]) for b in input_pipeline.eval_batches(source, 2)] == [2]
+
+
+def test_a_dataset_of_another_version_is_refused(tiny_config, tiny_data, tmp_path):
+    (made,) = (tiny_data / "dped/custom").iterdir()
+    tiny_config.data.data_dir = str(tmp_path)
+    shutil.copytree(made, tmp_path / "dped/custom/1.0.0")
+    with pytest.raises(InputError, match=r"of version 1\.0\.0, not .*: build it with"):
+        input_pipeline.open_split(tiny_config, "train")
+    # Beside one of the right version it does no harm.
+    shutil.copytree(made, tmp_path / "dped/custom" / made.name)
+    shutil.copytree(made, tmp_path / "dped/custom/9.0.0")
+    assert len(input_pipeline.open_split(tiny_config, "train")) == 14
 
 
 def test_what_is_missing_is_named(tiny_config, tmp_path):

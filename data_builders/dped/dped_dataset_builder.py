@@ -6,7 +6,7 @@ the layout, the commands and the splits.
 
 Build without TensorFlow: python -m data_builders.dped.build
 Build with it:            tfds build data_builders/dped --file_format=array_record
-Read:                     tfds.builder_from_directory("D/dped/iphone/1.0.0").as_data_source("train")
+Read:                     tfds.builder_from_directory("D/dped/iphone/1.1.0").as_data_source("train")
 """
 
 import functools
@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 from tensorflow_datasets.proto import tf_example_pb2
@@ -36,8 +37,11 @@ class Builder(tfds.core.ShardBasedBuilder):
       skipped: (file, what is wrong) of the pairs left out by the last build.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First version."}
+    VERSION = tfds.core.Version("1.1.0")  # also DATASET_VERSION of dped_jax.input_pipeline
+    RELEASE_NOTES: ClassVar[dict[str, str]] = {
+        "1.0.0": "First version.",
+        "1.1.0": "Features photo and correlation, from manifest.csv.",
+    }
     # A config's name is its folder under the manual directory, and a key of CAMERA_FOLDERS.
     BUILDER_CONFIGS: ClassVar[list[tfds.core.BuilderConfig]] = [
         tfds.core.BuilderConfig(name=name, description=description)
@@ -81,6 +85,14 @@ class Builder(tfds.core.ShardBasedBuilder):
                     "phone": tfds.features.Image(shape=shape, doc="Patch of the phone's photo."),
                     "dslr": tfds.features.Image(shape=shape, doc="The same from the DSLR camera."),
                     "name": tfds.features.Text(doc="Common stem of the two files."),
+                    "photo": tfds.features.Text(
+                        doc="Photograph that the patch was cut from; empty where unknown."
+                    ),
+                    "correlation": tfds.features.Scalar(
+                        np.float32,
+                        doc="Normalised cross-correlation of the pair; NaN where unknown or"
+                        " undefined (blank patches).",
+                    ),
                 }
             ),
             supervised_keys=("phone", "dslr"),
@@ -117,8 +129,15 @@ class Builder(tfds.core.ShardBasedBuilder):
             for position, checked in enumerate(patch_files.read_checked(pairs)):
                 progress.update()
                 if not checked.problems:
-                    phone, dslr, name = checked.phone, checked.dslr, checked.pair.name
-                    yield position, {"phone": phone, "dslr": dslr, "name": name}
+                    pair = checked.pair
+                    example = {
+                        "phone": checked.phone,
+                        "dslr": checked.dslr,
+                        "name": pair.name,
+                        "photo": pair.photo,
+                        "correlation": pair.correlation,
+                    }
+                    yield position, example
                 elif self._skip_corrupt:
                     self.skipped += checked.problems
                 else:

@@ -2,12 +2,15 @@
 
 A pair is two files of the same stem, one in the phone's folder and one in the DSLR camera's. Files
 are .jpg, .jpeg or .png; other files in the folders are ignored. Pairs are in natural order of
-their stems (2 before 10) everywhere.
+their stems (2 before 10) everywhere. A manifest.csv in the phone's folder says which photograph
+each patch was cut from, and how well the pair correlates.
 
 Imports here are relative because `tfds build` imports this folder as the package `dped`.
 """
 
+import csv
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -33,16 +36,29 @@ SPLIT_FOLDERS = {  # of the published layout, in the phone's folder
     "test": "test_data/patches",
 }
 
+MANIFEST_FILE = "manifest.csv"
+_MANIFEST_COLUMNS = ("photo", "split", "status", "patch", "correlation")  # those read here
+_DECIMAL = r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?"
 _SHOWN = 3  # files named in a message about many
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """One pair of patch files; `name` is their common stem."""
+    """One pair of patch files.
+
+    Attributes:
+      name: their common stem.
+      phone: the phone's file.
+      dslr: the DSLR camera's file.
+      photo: the photograph they were cut from; "" where unknown.
+      correlation: their normalised cross-correlation; NaN where unknown or undefined.
+    """
 
     name: str
     phone: Path
     dslr: Path
+    photo: str = ""
+    correlation: float = math.nan
 
 
 def find_pairs(phone_dir: Path, dslr_dir: Path) -> list[Pair]:
@@ -74,7 +90,8 @@ def find_published(root: Path, phone_folder: str, dslr_folder: str) -> dict[str,
     """Lists the pairs of each split in the layout of the published archive.
 
     The archive has no validation split and no photo ids: unless `validation_data/patches` exists,
-    validation is the last block of training patches by number (see `hold_out_last`).
+    validation is the last block of training patches by number (see `hold_out_last`), and without a
+    manifest the photos and correlations of pairs are unknown.
 
     Args:
       root: the phone's folder, with `training_data` and `test_data/patches` in it.
@@ -85,7 +102,8 @@ def find_published(root: Path, phone_folder: str, dslr_folder: str) -> dict[str,
       Pairs by split: train, validation, test.
 
     Raises:
-      InputError: a folder is missing or empty, a file has no partner, or there are too few pairs.
+      InputError: a folder is missing or empty, a file has no partner, there are too few pairs, or
+        the manifest cannot be read or is not about these patches.
     """
     if not root.is_dir():
         raise InputError(
@@ -93,16 +111,92 @@ def find_published(root: Path, phone_folder: str, dslr_folder: str) -> dict[str,
             " with training_data and test_data in it"
         )
 
-    def find(split: str) -> list[Pair]:
-        folder = root / SPLIT_FOLDERS[split]
-        return find_pairs(folder / phone_folder, folder / dslr_folder)
-
-    train, test = find("train"), find("test")
-    if (root / "validation_data").is_dir():
-        validation = find("validation")
+    splits = {}
+    for split, folder in SPLIT_FOLDERS.items():
+        if split != "validation" or (root / "validation_data").is_dir():
+            splits[split] = find_pairs(root / folder / phone_folder, root / folder / dslr_folder)
+    if (root / MANIFEST_FILE).exists():
+        splits = add_manifest(splits, root / MANIFEST_FILE)
+    train, test = splits["train"], splits["test"]
+    if "validation" in splits:
+        validation = splits["validation"]
     else:
         train, validation = hold_out_last(train, -1, f"{root}/training_data")
     return {"train": train, "validation": validation, "test": test}
+
+
+def add_manifest(splits: dict[str, list[Pair]], manifest: Path) -> dict[str, list[Pair]]:
+    """Fills in the photo and the correlation of each pair.
+
+    Args:
+      splits: pairs by split, as the folders have them.
+      manifest: table in UTF-8 with a header. Its rows of status `kept` describe one patch each, by
+        `split` and `patch` (the stem); those of status `rejected`, photos that gave no patch.
+
+    Returns:
+      The pairs with what the manifest says; an empty `correlation` is NaN.
+
+    Raises:
+      InputError: the manifest cannot be read, lacks a pair, or has one that is not there.
+    """
+    listed = _read_manifest(manifest)
+    for split in SPLIT_FOLDERS:
+        on_disk = {pair.name for pair in splits.get(split, [])}
+        in_manifest = {name for listed_split, name in listed if listed_split == split}
+        for names, what in (
+            (on_disk - in_manifest, f"lacks {split} patches that are on disk"),
+            (in_manifest - on_disk, f"lists {split} patches that are not on disk"),
+        ):
+            if names:
+                shown = _some(sorted(names, key=natural_key))
+                raise _manifest_error(manifest, f"{what}: {shown}")
+    return {
+        split: [dataclasses.replace(pair, **listed[split, pair.name]) for pair in pairs]
+        for split, pairs in splits.items()
+    }
+
+
+def _read_manifest(file: Path) -> dict[tuple[str, str], dict[str, str | float]]:
+    """Reads `photo` and `correlation` of each kept patch, by (split, stem)."""
+    listed = {}
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            rows = csv.DictReader(lines, strict=True)
+            missing = [name for name in _MANIFEST_COLUMNS if name not in (rows.fieldnames or ())]
+            if missing:
+                raise _manifest_error(file, f"has no column {missing[0]}")
+            for row in rows:
+                patch = row["split"], row["patch"]
+                problem = "listed twice" if patch in listed else _row_problem(row)
+                if problem:
+                    where = f"line {rows.line_num} (patch {row['patch']!r})"
+                    raise _manifest_error(file, f"{where}: {problem}")
+                if row["status"] == "kept":
+                    correlation = float(row["correlation"] or math.nan)
+                    listed[patch] = {"photo": row["photo"], "correlation": correlation}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise _manifest_error(file, f"is not a table in UTF-8 ({error})") from error
+    return listed
+
+
+def _row_problem(row: dict[str | None, str | None]) -> str | None:
+    if None in row or None in row.values():
+        return "not as many fields as in the header"
+    if row["status"] not in ("kept", "rejected"):
+        return f"no such status: {row['status']!r}"
+    if row["status"] == "kept":
+        if row["split"] not in SPLIT_FOLDERS:
+            return f"no such split: {row['split']!r}"
+        if row["correlation"] and not re.fullmatch(_DECIMAL, row["correlation"]):
+            return f"correlation {row['correlation']!r} is not a decimal number"
+    return None
+
+
+def _manifest_error(file: Path, problem: str) -> InputError:
+    return InputError(
+        f"{file}: {problem}: run data_builders.dped.prepare again, or remove the manifest to leave"
+        " photos and correlations unknown"
+    )
 
 
 def find_flat(

@@ -37,6 +37,27 @@ def make_archive(make_folder) -> Callable[..., pathlib.Path]:
 
 
 @pytest.fixture
+def make_manifest() -> Callable[..., pathlib.Path]:
+    """Writes the manifest that `prepare` writes, in a phone's folder: 5 patches to a photo."""
+
+    def make(root: pathlib.Path, **patches: int) -> pathlib.Path:
+        lines = ["photo,scene,split,status,patch,x,y,correlation,shift_x,shift_y,angle,reason"]
+        for split, count in patches.items():
+            for i in range(count):
+                correlation = "" if i == 1 else f"0.9{i:04}"
+                kept = (
+                    f"{split}{i // 5},s{i // 5},{split},kept,{i},100,0,{correlation},0.25,-1,0.5,"
+                )
+                lines.append(kept)
+        lines.append('dark,s9,train,rejected,,,,,,,,"3 matches, too few"')
+        file = root / "manifest.csv"
+        file.write_text("\r\n".join([*lines, ""]), encoding="utf-8", newline="")
+        return file
+
+    return make
+
+
+@pytest.fixture
 def run_command() -> Callable[..., subprocess.CompletedProcess]:
     """Runs a command of data_builders.dped in a process of its own."""
 

@@ -12,7 +12,9 @@ from generated_patches import ROOT, encode_patch
 
 from data_builders.dped import build
 from data_builders.dped.cli import InputError
+from data_builders.dped.dped_dataset_builder import Builder
 
+VERSION = str(Builder.VERSION)
 SKIP = {name: tfds.decode.SkipDecoding() for name in ("phone", "dslr")}
 
 
@@ -31,7 +33,7 @@ def assert_one_line_error(done: subprocess.CompletedProcess, *parts: str) -> Non
 
 
 def names(data_dir: pathlib.Path, phone: str, split: str) -> list[str]:
-    builder = tfds.builder_from_directory(data_dir / "dped" / phone / "1.0.0")
+    builder = tfds.builder_from_directory(data_dir / "dped" / phone / VERSION)
     return [example["name"].decode() for example in builder.as_data_source(split, decoders=SKIP)]
 
 
@@ -49,7 +51,7 @@ def test_prints_splits_and_next_command_and_leaves_only_the_dataset(
         f" --config.data.data_dir={data_dir} --config.data.phone=iphone --workdir=runs/iphone"
     )
     assert [path.name for path in data_dir.iterdir()] == ["dped"]
-    assert sorted(path.name for path in (data_dir / "dped/iphone/1.0.0").iterdir()) == [
+    assert sorted(path.name for path in (data_dir / f"dped/iphone/{VERSION}").iterdir()) == [
         "dataset_info.json",
         "dped-test.array_record-00000-of-00001",
         "dped-train.array_record-00000-of-00001",
@@ -65,7 +67,7 @@ def test_does_not_import_tensorflow(tmp_path, make_archive):
         "from pathlib import Path; from data_builders.dped import build;"
         f"build.build(data_dir=Path({str(tmp_path)!r}), phone='iphone',"
         f" source=Path({str(manual_dir)!r}));"
-        f"b = tfds.builder_from_directory({str(tmp_path / 'dped/iphone/1.0.0')!r});"
+        f"b = tfds.builder_from_directory({str(tmp_path / 'dped/iphone' / VERSION)!r});"
         "print(b.as_data_source('test')[2]['phone'].shape, 'tensorflow' in sys.modules)"
     )
     argv = [sys.executable, "-c", code]
@@ -170,7 +172,7 @@ def test_skip_corrupt_lists_and_leaves_out_bad_pairs(tmp_path, make_archive, run
     assert f"  {bad}: truncated or damaged image\n  {worse}: not a JPEG or PNG" in done.stdout
     assert names(data_dir, "iphone", "train") == [str(i) for i in range(11) if i != 7]
     assert names(data_dir, "iphone", "test") == ["1", "2"]
-    assert (data_dir / "dped/iphone/1.0.0/skipped.txt").read_text() == (
+    assert (data_dir / f"dped/iphone/{VERSION}/skipped.txt").read_text() == (
         f"{bad}\ttruncated or damaged image\n{worse}\tnot a JPEG or PNG image\n"
     )
 
@@ -217,7 +219,7 @@ def test_an_existing_dataset_is_kept_unless_overwritten(tmp_path, make_archive):
 def test_an_incomplete_dataset_does_not_count_as_built(tmp_path, make_archive, damage):
     manual_dir, data_dir = make_archive(tmp_path / "archive"), tmp_path / "data"
     build.build(data_dir=data_dir, phone="iphone", source=manual_dir)
-    folder = data_dir / "dped/iphone/1.0.0"
+    folder = data_dir / f"dped/iphone/{VERSION}"
     shard = folder / "dped-train.array_record-00000-of-00001"
     if damage == "remove":
         shard.unlink()
@@ -238,7 +240,7 @@ def test_real_pairs_from_two_flat_folders(tmp_path, shared_data, run_command):
     assert done.returncode == 0, done.stderr
     assert names(tmp_path, "custom", "train") == [str(i) for i in range(228)]
     assert names(tmp_path, "custom", "validation") == [str(i) for i in range(228, 240)]
-    builder = tfds.builder_from_directory(tmp_path / "dped/custom/1.0.0")
+    builder = tfds.builder_from_directory(tmp_path / f"dped/custom/{VERSION}")
     test = builder.as_data_source("test", decoders=SKIP)
     for number, example in zip(range(240, 300), test, strict=True):
         assert example["phone"] == (folder / "iphone" / f"{number}.jpg").read_bytes()
@@ -255,6 +257,6 @@ def test_real_png_pairs(tmp_path, shared_data):
         "train": 3,
         "test": 1,
     }
-    builder = tfds.builder_from_directory(tmp_path / "dped/custom/1.0.0")
+    builder = tfds.builder_from_directory(tmp_path / f"dped/custom/{VERSION}")
     (example,) = builder.as_data_source("test", decoders=SKIP)
     assert example["phone"] == (folder / "sony/3.png").read_bytes()

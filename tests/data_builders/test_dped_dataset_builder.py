@@ -1,6 +1,7 @@
 """The TFDS builder: what is stored is what was on disk."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -14,13 +15,15 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from data_builders.dped import build, dped_dataset_builder
 from data_builders.dped.dped_dataset_builder import Builder
+from dped_jax import input_pipeline
 
 DUMMY_DATA = ROOT / "data_builders" / "dped" / "dummy_data"
+VERSION = str(Builder.VERSION)
 SKIP = {name: tfds.decode.SkipDecoding() for name in ("phone", "dslr")}
 
 
 def read(data_dir: pathlib.Path, phone: str, split: str, **kwargs) -> list[dict]:
-    builder = tfds.builder_from_directory(data_dir / "dped" / phone / "1.0.0")
+    builder = tfds.builder_from_directory(data_dir / "dped" / phone / VERSION)
     return list(builder.as_data_source(split, **kwargs))
 
 
@@ -40,6 +43,27 @@ def test_files_come_back_byte_for_byte_in_natural_order(tmp_path, make_archive, 
             for feature, camera in (("phone", "iphone"), ("dslr", "canon")):
                 file = manual_dir / "iphone" / folder / camera / f"{number}.jpg"
                 assert example[feature] == file.read_bytes()
+
+
+def test_photo_and_correlation_come_from_the_manifest(tmp_path, make_archive, make_manifest):
+    manual_dir = make_archive(tmp_path / "archive")
+    build.build(data_dir=tmp_path / "a", phone="iphone", source=manual_dir)
+    make_manifest(manual_dir / "iphone", train=12, test=3)
+    build.build(data_dir=tmp_path / "b", phone="iphone", source=manual_dir)
+    for example in read(tmp_path / "a", "iphone", "train"):
+        assert example["photo"] == b""
+        assert np.isnan(example["correlation"])
+    examples = read(tmp_path / "b", "iphone", "train")
+    assert [example["photo"] for example in examples] == [b"train%d" % (i // 5) for i in range(11)]
+    expected = np.float32([np.nan if i == 1 else 0.9 + i / 100_000 for i in range(11)])
+    correlations = [example["correlation"] for example in examples]
+    np.testing.assert_array_equal(correlations, np.float64(expected))
+
+
+def test_the_version_is_the_same_wherever_it_is_written():
+    assert list(Builder.RELEASE_NOTES)[-1] == input_pipeline.DATASET_VERSION == VERSION
+    for text in (dped_dataset_builder.__doc__, (DUMMY_DATA.parent / "README.md").read_text()):
+        assert re.findall(r"dped/iphone/([0-9.]+)", text) == [VERSION]
 
 
 def test_decoded_features_are_rgb(tmp_path):
@@ -95,8 +119,8 @@ def test_tfds_build_makes_the_same_files(tmp_path):
     argv += ["--file_format=array_record", f"--manual_dir={DUMMY_DATA}", f"--data_dir={tmp_path}/a"]
     subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
     build.build(data_dir=tmp_path / "b", phone="sony", source=DUMMY_DATA)
-    records = sorted((tmp_path / "b/dped/sony/1.0.0").glob("*array_record*"))
+    records = sorted((tmp_path / f"b/dped/sony/{VERSION}").glob("*array_record*"))
     assert len(records) == 3
     for record in records:
-        twin = tmp_path / "a/dped/sony/1.0.0" / record.name
+        twin = tmp_path / f"a/dped/sony/{VERSION}" / record.name
         assert twin.read_bytes() == record.read_bytes()

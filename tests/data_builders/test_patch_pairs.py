@@ -1,5 +1,7 @@
 """Finding and splitting patches."""
 
+import math
+
 import pytest
 from generated_patches import encode_patch
 
@@ -82,6 +84,60 @@ def test_validation_data_of_its_own_leaves_training_whole(tmp_path, make_archive
     splits = patch_pairs.find_published(root, "iphone", "canon")
     assert names(splits["validation"]) == ["7", "8"]
     assert len(splits["train"]) == 12
+
+
+def test_a_manifest_names_photo_and_correlation(tmp_path, make_archive, make_manifest):
+    root = make_archive(tmp_path, train=40) / "iphone"
+    unknown = patch_pairs.find_published(root, "iphone", "canon")
+    assert all(pair.photo == "" for pairs in unknown.values() for pair in pairs)
+    assert all(math.isnan(pair.correlation) for pairs in unknown.values() for pair in pairs)
+
+    make_manifest(root, train=40, test=3)
+    splits = patch_pairs.find_published(root, "iphone", "canon")
+    (pair,) = [pair for pair in splits["train"] if pair.name == "12"]
+    assert (pair.photo, pair.correlation) == ("train2", 0.90012)
+    assert math.isnan(splits["train"][1].correlation)  # of a blank patch
+    assert [pair.photo for pair in splits["test"]] == ["test0"] * 3
+    # Without validation_data, the last training patches are validation and keep their photo.
+    assert [(pair.name, pair.photo) for pair in splits["validation"]] == [
+        ("38", "train7"),
+        ("39", "train7"),
+    ]
+    assert {split: names(pairs) for split, pairs in splits.items()} == {
+        split: names(pairs) for split, pairs in unknown.items()
+    }
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("train0,s0,train,kept,3,", "train0,s0,train,kept,30,", "lacks train .* on disk: 3: run"),
+        ("dark", "a,a,validation,kept,7,0,0,0.9,0,0,0,\ndark", "lists validation .* disk: 7: run"),
+        ("dark", "a,a,train,kept,70,0,0,0.9,0,0,0,\ndark", "lists train .* not on disk: 70: run"),
+        ("patch,x", "number,x", "has no column patch"),
+        ("0.90003,0.25", "0.90003;0.25", r"line 5 \(patch '3'\): not as many fields"),
+        ("0.90003", "high", r"line 5 \(patch '3'\): correlation 'high' is not a decimal"),
+        ("0.90003", "nan", r"line 5 \(patch '3'\): correlation 'nan' is not a decimal"),
+        ("kept,3,", "kept,2,", r"line 5 \(patch '2'\): listed twice"),
+        ("train,kept,3,", "training,kept,3,", r"line 5 \(patch '3'\): no such split: 'training'"),
+        ("kept,3,", "keep,3,", r"line 5 \(patch '3'\): no such status: 'keep'"),
+        ('few"', "few", "is not a table in UTF-8"),
+        ("dark", "d\xe4rk", "is not a table in UTF-8"),
+    ],
+)
+def test_a_manifest_of_other_patches_or_a_broken_one_is_refused(
+    tmp_path, make_archive, make_manifest, case
+):
+    old, new, message = case
+    root = make_archive(tmp_path) / "iphone"
+    manifest = make_manifest(root, train=12, test=3)
+    patch_pairs.find_published(root, "iphone", "canon")
+    text = manifest.read_text(encoding="utf-8")
+    assert old in text
+    manifest.write_bytes(text.replace(old, new, 1).encode("latin-1"))
+    with pytest.raises(InputError, match=rf"manifest\.csv: {message}") as error:
+        patch_pairs.find_published(root, "iphone", "canon")
+    assert "data_builders.dped.prepare again, or remove the manifest" in str(error.value)
 
 
 def test_flat_folders_end_with_validation_then_test(tmp_path, make_folder):
