@@ -44,19 +44,29 @@ def patch_problem(data: bytes) -> str | None:
     """
     if not data:
         return "empty file"
-    if not data.startswith((_JPEG_START, _PNG_START)):
+    if not (is_jpeg(data) or data.startswith(_PNG_START)):
         return "not a JPEG or PNG image"
     image = _decode(data)
     return "truncated or damaged image" if image is None else _image_problem(image)
 
 
+def is_jpeg(data: bytes) -> bool:
+    """Whether a file starts as a JPEG does."""
+    return data.startswith(_JPEG_START)
+
+
+def is_whole(data: bytes) -> bool:
+    """Whether a file is not empty, and a JPEG or PNG has its end; decoders may not mind."""
+    if data.startswith(_PNG_START):
+        return _png_is_whole(data)
+    if is_jpeg(data):
+        return data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN) > 0
+    return bool(data)
+
+
 def _decode(data: bytes) -> np.ndarray | None:
     """Decodes a whole JPEG or PNG with its own depth and channels; None if that is impossible."""
-    if data.startswith(_PNG_START):
-        whole = _png_is_whole(data)
-    else:  # decoders accept a JPEG that lost only its end marker
-        whole = data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN) > 0
-    if not whole:
+    if not is_whole(data):
         return None
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -255,10 +255,10 @@ def hold_out_last(pairs: list[Pair], count: int, where: str) -> tuple[list[Pair]
 
 
 def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> dict[str, Path]:
-    """Lists the images of a folder; hidden files, folders and other suffixes are passed over.
+    """Lists the images of a folder; hidden files and other suffixes are passed over.
 
     Args:
-      folder: where to look, not below it.
+      folder: where to look, not below it; a `Path` or an `epath.Path`.
       suffixes: of the images, in lower case; files may have them in upper case.
 
     Returns:
@@ -270,16 +270,13 @@ def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> di
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     images = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            stem, suffix = os.path.splitext(entry.name)
-            if suffix.lower() not in suffixes or stem.startswith(".") or not entry.is_file():
-                continue
-            if stem in images:
-                raise InputError(
-                    f"{entry.path}: same name as {images[stem].name}: rename or remove one"
-                )
-            images[stem] = folder / entry.name
+    for file in folder.iterdir():
+        stem, suffix = os.path.splitext(file.name)
+        if suffix.lower() not in suffixes or stem.startswith("."):
+            continue
+        if stem in images:
+            raise InputError(f"{file}: same name as {images[stem].name}: rename or remove one")
+        images[stem] = file
     if not images:
         shown = [suffix for suffix in suffixes if suffix not in (".jpeg", ".tiff")]  # synonyms
         raise InputError(f"{folder}: no {' or '.join(shown)} files in this folder")

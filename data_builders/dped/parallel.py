@@ -1,0 +1,101 @@
+"""Calls a function for many tasks: in processes of this machine, or on an Apache Beam runner.
+
+The function writes files; what it returns is not kept. Function and tasks must be picklable, and
+their modules must be installed where they run.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import cv2
+import tqdm
+
+from data_builders.dped.cli import InputError
+
+# Calls a function for all tasks; the string says what it does, for people.
+Run = Callable[[Callable[[Any], None], Sequence[Any], str], None]
+
+# Each worker has one core: libraries must not start threads of their own in it.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+def run_processes(
+    function: Callable[[Any], None], tasks: Sequence[Any], *, processes: int, description: str
+) -> None:
+    """Calls `function` for all tasks in processes of this machine, with a progress bar.
+
+    Args:
+      function: what to call.
+      tasks: its arguments.
+      processes: how many at once, at least 1.
+      description: shown beside the progress bar.
+
+    Raises:
+      InputError: a process was killed.
+      OSError: from the function; tasks that have not begun are given up then.
+    """
+    progress = tqdm.tqdm(
+        total=len(tasks), desc=description, unit=" pairs", mininterval=0.5, smoothing=0.1,
+        disable=None,
+    )  # fmt: skip
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)  # of the processes to be started
+    pool = concurrent.futures.ProcessPoolExecutor(
+        max(1, min(processes, len(tasks))),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=cv2.setNumThreads,
+        initargs=(1,),
+    )
+    try:
+        with progress:
+            futures = [pool.submit(function, task) for task in tasks]
+            for future in concurrent.futures.as_completed(futures):
+                future.result()
+                progress.update()
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise InputError(
+            "a worker process was killed, perhaps for lack of memory: try fewer --processes;"
+            " what is finished is kept"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def run_beam(
+    function: Callable[[Any], None], tasks: Sequence[Any], *, runner: str, options: Sequence[str]
+) -> None:
+    """Calls `function` for all tasks as an Apache Beam pipeline, and waits for its end.
+
+    Args:
+      function: what to call.
+      tasks: its arguments.
+      runner: a Beam runner, as DirectRunner, FlinkRunner, SparkRunner or DataflowRunner.
+      options: Beam's own flags, as "--name=value".
+
+    Raises:
+      InputError: Beam is not installed, does not know the runner, or refuses a flag.
+    """
+    try:
+        import apache_beam as beam
+        from apache_beam.options.pipeline_options import PipelineOptions
+    except ImportError as error:
+        raise InputError("--runner needs Apache Beam: pip install apache-beam") from error
+    try:
+        pipeline = beam.Pipeline(options=PipelineOptions([f"--runner={runner}", *options]))
+    except (ValueError, SystemExit) as error:  # argparse exits
+        raise InputError(f"--runner={runner}: {error}") from error
+    with pipeline:
+        _ = (
+            pipeline
+            | "tasks" >> beam.Create(list(tasks))
+            | "spread" >> beam.Reshuffle()
+            | "run" >> beam.Map(function)
+        )

@@ -1,0 +1,226 @@
+"""From the two files of a photo pair to a record of its patches: what runs once for every pair.
+
+A record is two files in the work folder: `NAME.zip` with the encoded patches and a small picture of
+the aligned pair, and `NAME.json` that describes it. The latter is written last: a pair is finished
+when it is there. Paths may be of any file system that `etils.epath` knows.
+"""
+
+import dataclasses
+import hashlib
+import io
+import json
+import zipfile
+from typing import Any
+
+import cv2
+import numpy as np
+from etils import epath
+
+from data_builders.dped import alignment, patches
+from data_builders.dped.cli import write_atomically
+from data_builders.dped.patch_files import is_jpeg, is_whole
+from data_builders.dped.patch_pairs import PATCH_SIZE
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
+OVERVIEW_FILE = "overview.png"  # in the zip: phone, DSLR, and both as a checkerboard
+_OVERVIEW_WIDTH = 240  # pixels of each of the three
+_OVERVIEW_TILES = 6  # squares of the checkerboard side by side
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What decides how the patches of a pair come out.
+
+    Attributes:
+      width: of aligned landscape photos, pixels.
+      height: likewise.
+      min_correlation: patches are kept above it.
+      keep_blank: keep pairs with a blank patch too, whose correlation is undefined.
+      patch_format: "jpg" or "png".
+      jpeg_quality: 1…100.
+    """
+
+    width: int = alignment.SIZE[0]
+    height: int = alignment.SIZE[1]
+    min_correlation: float = patches.MIN_CORRELATION
+    keep_blank: bool = False
+    patch_format: str = "jpg"
+    jpeg_quality: int = 100
+
+    def keeps(self, pair: patches.PatchPair) -> bool:
+        """Whether a pair of patches goes into the data set."""
+        return self.keep_blank if pair.blank else pair.correlation > self.min_correlation
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoPair:
+    """Paths of the two photos of one stem."""
+
+    name: str
+    phone: str
+    dslr: str
+
+
+class PhotoError(ValueError):
+    """A photo that gives no patches. The message says why, and what to do where one can."""
+
+
+def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
+    """Aligns one pair, cuts it into patches and writes its record.
+
+    The record is a function of the two files and the settings alone: any machine writes the same.
+
+    Args:
+      pair: which photos.
+      settings: how.
+      work_dir: an existing folder for the record.
+
+    Raises:
+      OSError: the record cannot be written. What is wrong with the photos is in the record.
+    """
+    record = {"name": pair.name, "problem": None, "retry": False, "windows": []}
+    sources = {"phone": pair.phone, "dslr": pair.dslr}
+    encoded: dict[str, bytes] = {}
+    try:
+        data = {camera: _read_bytes(camera, path) for camera, path in sources.items()}
+        record["bytes"] = [len(data["phone"]), len(data["dslr"])]
+        record["sha256"] = [hashlib.sha256(content).hexdigest() for content in data.values()]
+        if data["phone"] == data["dslr"]:
+            raise PhotoError("the phone's and the DSLR's file are the same: replace one")
+        photos = {camera: decode_photo(content, camera) for camera, content in data.items()}
+        aligned = alignment.align_pair(**photos, size=(settings.width, settings.height))
+        record |= {
+            "homography": aligned.homography.tolist(),
+            "matches": aligned.matches,
+            "inliers": aligned.inliers,
+            "error": aligned.error,
+        }
+        encoded[OVERVIEW_FILE] = _encode(_overview(aligned.phone, aligned.dslr), ".png")
+        record["windows"] = _cut(aligned, settings, encoded)
+    except (PhotoError, alignment.AlignmentError) as error:
+        record["problem"] = str(error)
+    except OSError as error:  # of reading; next time it may work
+        record |= {"problem": f"cannot be read: {error}", "retry": True}
+    if not record["problem"]:
+        write_atomically(epath.Path(work_dir) / f"{pair.name}.zip", _zip(encoded))
+    text = json.dumps(record, sort_keys=True)
+    write_atomically(epath.Path(work_dir) / f"{pair.name}.json", text.encode())
+
+
+def read_record(file: epath.Path) -> dict[str, Any] | None:
+    """Reads the description of a pair; None if the pair is not finished."""
+    try:
+        return json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def decode_photo(data: bytes, camera: str) -> np.ndarray:
+    """Decodes a photo, upright as its EXIF orientation says.
+
+    Args:
+      data: the file: JPEG, PNG, TIFF or WebP.
+      camera: "phone" or "dslr", for the message.
+
+    Returns:
+      (H, W, 3) uint8, RGB.
+
+    Raises:
+      PhotoError: not an 8-bit RGB photo, damaged, or smaller than a patch.
+    """
+    which = "phone photo" if camera == "phone" else "DSLR photo"
+    photo = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB)
+    if photo is None:
+        raise PhotoError(f"{which}: {'damaged or no photo' if data else 'empty file'}: replace it")
+    # The mode above drops an alpha channel; JPEG has none, and decoding twice takes time.
+    alpha = not is_jpeg(data) and _decode(data, cv2.IMREAD_UNCHANGED).shape[2:] == (4,)
+    for unfit, what in (
+        (photo.dtype != np.uint8, f"{photo.dtype.itemsize * 8} bits a channel"),
+        (photo.ndim != 3, "grayscale"),
+        (alpha, "an alpha channel"),
+    ):
+        if unfit:
+            raise PhotoError(f"{which}: {what}: convert it to 8-bit RGB")
+    height, width = photo.shape[:2]
+    if min(height, width) < PATCH_SIZE:
+        size = f"{PATCH_SIZE}x{PATCH_SIZE}"
+        raise PhotoError(f"{which}: {width}x{height} pixels: smaller than a patch of {size}")
+    return photo
+
+
+def _decode(data: bytes, mode: int) -> np.ndarray | None:
+    if not is_whole(data):
+        return None
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), mode)
+    except cv2.error:  # an absurd size in the header
+        return None
+
+
+def _read_bytes(camera: str, path: str) -> bytes:
+    try:
+        return epath.Path(path).read_bytes()
+    except OSError as error:
+        raise OSError(f"{camera} photo: {error.strerror or error}") from error
+
+
+def _cut(
+    aligned: alignment.Alignment, settings: Settings, encoded: dict[str, bytes]
+) -> list[dict[str, object]]:
+    """Describes all windows of a pair, and adds the patches kept to `encoded`, by name."""
+    windows = []
+    pairs = patches.extract_patches(aligned.phone, aligned.dslr)
+    suffix = f".{settings.patch_format}"
+    for pair in pairs:
+        windows.append(
+            {
+                "x": pair.x,
+                "y": pair.y,
+                "correlation": None if pair.blank else pair.correlation,
+                "shift": pair.shift,
+                "angle": pair.angle,
+                "patch": None,
+            }
+        )
+        if settings.keeps(pair):
+            windows[-1]["patch"] = f"{len(windows) - 1:04d}{suffix}"
+            for camera, patch in (("phone", pair.phone), ("dslr", pair.dslr)):
+                file = f"{camera}/{windows[-1]['patch']}"
+                encoded[file] = _encode(patch, suffix, settings.jpeg_quality)
+    height, width = aligned.phone.shape[:2]
+    if not pairs:
+        raise PhotoError(f"the overlap, {width}x{height} pixels, is smaller than a patch")
+    if not any(window["patch"] for window in windows):
+        blank = sum(pair.blank for pair in pairs)
+        raise PhotoError(
+            f"none of {len(pairs)} windows correlates above {settings.min_correlation:g}"
+            f" ({blank} blank)"
+        )
+    return windows
+
+
+def _overview(phone: np.ndarray, dslr: np.ndarray) -> np.ndarray:
+    """Phone, DSLR, and both in turns as a checkerboard, side by side; (h, w, 3) uint8."""
+    height = round(_OVERVIEW_WIDTH * phone.shape[0] / phone.shape[1])
+    small = [
+        cv2.resize(photo, (_OVERVIEW_WIDTH, height), interpolation=cv2.INTER_AREA)
+        for photo in (phone, dslr)
+    ]
+    tile = _OVERVIEW_WIDTH // _OVERVIEW_TILES
+    rows, columns = np.arange(height) // tile, np.arange(_OVERVIEW_WIDTH) // tile
+    odd = (rows[:, None] + columns) % 2 == 1
+    return np.concatenate([*small, np.where(odd[..., None], *small)], axis=1)
+
+
+def _encode(image: np.ndarray, suffix: str, quality: int = 100) -> bytes:
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else []
+    return cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    """A zip of the files as they are, without dates, so that equal files give equal bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return buffer.getvalue()
