@@ -18,6 +18,7 @@ from etils import epath
 
 from data_builders.dped import alignment, patches
 from data_builders.dped.cli import write_atomically
+from data_builders.dped.homography import AlignmentError
 from data_builders.dped.patch_files import is_jpeg, is_whole
 from data_builders.dped.patch_pairs import PATCH_SIZE
 
@@ -97,7 +98,7 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
         }
         encoded[OVERVIEW_FILE] = _encode(_overview(aligned.phone, aligned.dslr), ".png")
         record["windows"] = _cut(aligned, settings, encoded)
-    except (PhotoError, alignment.AlignmentError) as error:
+    except (PhotoError, AlignmentError) as error:
         record["problem"] = str(error)
     except OSError as error:  # of reading; next time it may work
         record |= {"problem": f"cannot be read: {error}", "retry": True}
