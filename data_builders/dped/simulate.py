@@ -1,15 +1,16 @@
-"""Simulates phone photos from ordinary photographs, so that the demo needs no download.
+"""Simulates pairs of phone and DSLR photos from ordinary photographs: a demo without downloads.
 
     python -m data_builders.dped.simulate --output_dir=D
 
-Writes the published layout of the `custom` config under D/custom from photographs that scikit-image
-ships: the photograph stands for the DSLR camera's, a degraded copy for the phone's. One photograph
-is held out whole for validation and one for test. There is no geometric difference between the two
-cameras, so the pairs are aligned exactly; real ones are not. Images are RGB, (H, W, 3) uint8.
+Both cameras photograph a photograph that scikit-image ships, each from a viewpoint of its own: the
+DSLR camera almost head-on, the phone turned, shifted, tilted and through a lens that distorts; then
+the phone spoils the picture. The pairs are not aligned: that is work for `prepare`. What it ought
+to find is written beside them. Images are RGB, (H, W, 3) uint8.
 """
 
 import contextlib
 import dataclasses
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,16 +21,20 @@ import numpy as np
 import skimage.data
 from absl import flags
 
-from data_builders.dped import cli
+from data_builders.dped import cli, viewpoints
 from data_builders.dped.cli import InputError
 
-PATCH_SIZE = 100  # section 3.2.1
-TRAIN_STRIDE = 40  # training patches overlap, for there are few photographs; others do not
-PATCH_JPEG_QUALITY = 95
+JPEG_QUALITY = 95  # of the files; the phone has compressed its picture once already
+HOMOGRAPHIES_FILE = "homographies.json"
+DSLR_STANCE = viewpoints.Stance(rotation=0.5, perspective=0.003, step=(1.02, 1.02))
+PHONE_STANCE = viewpoints.Stance(rotation=2.5, perspective=0.012, step=(1.04, 1.07))  # fewer pixels
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
-_SEED = flags.DEFINE_integer("seed", 0, "Which simulated camera, and which noise.")
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Which simulated phone, viewpoints and noise.", lower_bound=0
+)
+_SHOTS = flags.DEFINE_integer("shots", 6, "Pairs taken of each photograph.", lower_bound=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,65 +113,58 @@ def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags_)[1].tobytes()
 
 
-def crop_patches(photo: np.ndarray, stride: int) -> list[np.ndarray]:
-    """Cuts a photo, (H, W, 3), into whole 100x100 patches, row by row, `stride` pixels apart."""
-    height, width = photo.shape[:2]
-    return [
-        photo[y : y + PATCH_SIZE, x : x + PATCH_SIZE]
-        for y in range(0, height - PATCH_SIZE + 1, stride)
-        for x in range(0, width - PATCH_SIZE + 1, stride)
-    ]
-
-
 def _lens_falloff(size: tuple[int, int], vignetting: float) -> np.ndarray:
     """(H, W) float32 factors: 1 in the middle, 1 - vignetting in the corners."""
     y, x = (np.linspace(-1, 1, length, dtype=np.float32) for length in size)
     return 1 - vignetting * (y[:, None] ** 2 + x[None, :] ** 2) / 2
 
 
-def _photographs() -> dict[str, list[np.ndarray]]:
-    """Photographs of each split, each (H, W, 3) uint8; scikit-image's wheel has no other scenes."""
-    train = [skimage.data.astronaut(), skimage.data.rocket(), skimage.data.stereo_motorcycle()[0]]
+def _photographs() -> dict[str, np.ndarray]:
+    """All scenes that scikit-image's wheel has, each (H, W, 3) uint8."""
     return {
-        "training_data": train,
-        "validation_data/patches": [skimage.data.chelsea()],
-        "test_data/patches": [skimage.data.coffee()],
+        "astronaut": skimage.data.astronaut(),
+        "rocket": skimage.data.rocket(),
+        "motorcycle": skimage.data.stereo_motorcycle()[0],
+        "chelsea": skimage.data.chelsea(),
+        "coffee": skimage.data.coffee(),
     }
 
 
-def write_dataset(root: Path, seed: int) -> tuple[Camera, dict[str, int], float]:
-    """Writes patches and the whole test photo of one simulated camera.
+def write_photos(root: Path, seed: int, shots: int) -> tuple[Camera, float, int]:
+    """Writes the photos of one simulated phone and DSLR camera, and how they lie to each other.
 
     Args:
-      root: folder of the `custom` config; made here.
-      seed: which camera, and which noise.
+      root: folder that gets `phone/NAME_i.jpg`, `dslr/NAME_i.jpg` and `homographies.json`. For each
+        NAME_i this has the `distortion` of `viewpoints.undistort`, which comes first on the way
+        from the phone's pixels to the DSLR camera's, and the `homography`, which comes second.
+      seed: which phone, viewpoints and noise.
+      shots: pairs of each photograph; the first ones are the same whatever their number.
 
     Returns:
-      (the camera, pairs per folder, mean PSNR in dB of the phone's test patches).
+      (the phone, its lens's distortion, number of pairs).
     """
     rng = np.random.default_rng(seed)
     camera = make_camera(rng)
-    counts, errors = {}, []
-    for folder, photos in _photographs().items():
-        stride = TRAIN_STRIDE if folder == "training_data" else PATCH_SIZE
-        counts[folder] = 0
-        for camera_folder in ("phone", "dslr"):
-            (root / folder / camera_folder).mkdir(parents=True)
-        for index, photo in enumerate(photos):
-            simulated = simulate_phone(photo, camera, rng)
-            if folder.startswith("test"):
-                whole = root / "test_data/full_size_test_images" / f"{index}.jpg"
-                whole.parent.mkdir(exist_ok=True)
-                whole.write_bytes(encode_jpeg(simulated, PATCH_JPEG_QUALITY))
-            pairs = zip(crop_patches(simulated, stride), crop_patches(photo, stride), strict=True)
-            for phone, dslr in pairs:
-                for camera_folder, patch in (("phone", phone), ("dslr", dslr)):
-                    file = root / folder / camera_folder / f"{counts[folder]}.jpg"
-                    file.write_bytes(encode_jpeg(patch, PATCH_JPEG_QUALITY))
-                counts[folder] += 1
-                if folder.startswith("test"):
-                    errors.append(np.mean((np.float64(phone) - dslr) ** 2))
-    return camera, counts, float(np.mean(10 * np.log10(255**2 / np.array(errors))))
+    distortion = rng.uniform(0.002, 0.004) * rng.choice([-1, 1])
+    for folder in ("phone", "dslr"):
+        (root / folder).mkdir(parents=True)
+    truth = {}
+    for number, (name, photograph) in enumerate(_photographs().items()):
+        size = photograph.shape[1], photograph.shape[0]
+        for shot in range(shots):
+            stem, rng = f"{name}_{shot}", np.random.default_rng([seed, number, shot])
+            dslr = viewpoints.frame_shot(size, DSLR_STANCE, 0.0, rng)
+            phone = viewpoints.frame_shot(size, PHONE_STANCE, distortion, rng)
+            photos = {
+                "phone": simulate_phone(viewpoints.take_shot(photograph, phone), camera, rng),
+                "dslr": viewpoints.take_shot(photograph, dslr),
+            }
+            for folder, photo in photos.items():
+                (root / folder / f"{stem}.jpg").write_bytes(encode_jpeg(photo, JPEG_QUALITY))
+            homography = viewpoints.phone_to_dslr(phone, dslr).tolist()
+            truth[stem] = {"homography": homography, "distortion": distortion}
+    (root / HOMOGRAPHIES_FILE).write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
+    return camera, distortion, len(truth)
 
 
 @contextlib.contextmanager
@@ -186,22 +184,21 @@ def _made_whole(folder: Path) -> Iterator[Path]:
 
 
 def main(argv: list[str]) -> None:
-    """Writes the simulated data set and prints what it is, and the next command."""
+    """Writes the simulated photos and prints what they are, and the next command."""
     del argv
     output_dir = Path(_OUTPUT_DIR.value).expanduser()
     with _made_whole(output_dir) as scratch:
-        camera, counts, psnr = write_dataset(scratch / "custom", _SEED.value)
-    print("SIMULATED cameras: no phone took these pictures. scikit-image's photographs stand for")
-    print(f"the DSLR camera's, degraded copies for the phone's (seed {_SEED.value}):")
-    for name, value in dataclasses.asdict(camera).items():
+        camera, distortion, pairs = write_photos(scratch, _SEED.value, _SHOTS.value)
+    print("SIMULATED cameras: no phone took these pictures. scikit-image's photographs, seen from")
+    print(f"two viewpoints, stand for the DSLR camera's and the phone's (seed {_SEED.value}):")
+    for name, value in {**dataclasses.asdict(camera), "distortion": distortion}.items():
         numbers = value if isinstance(value, tuple) else (value,)
         print(f"  {name:<14}" + " ".join(f"{number:.4g}" for number in numbers))
-    for folder, count in counts.items():
-        print(f"  {count:>4} pairs in {output_dir}/custom/{folder}")
-    print(f"the phone's test patches: {psnr:.2f} dB PSNR on average")
+    print(f"{pairs} pairs in {output_dir}/phone and {output_dir}/dslr, not aligned;")
+    print(f"what aligns them is in {output_dir}/{HOMOGRAPHIES_FILE}")
     print(
-        f"next: python -m data_builders.dped.build --manual_dir={output_dir} --phone=custom"
-        " --data_dir=DATA_DIR"
+        f"next: python -m data_builders.dped.prepare --phone_dir={output_dir}/phone"
+        f" --dslr_dir={output_dir}/dslr --scene_separator=_ --output_dir=PATCHES_DIR"
     )
 
 

@@ -1,13 +1,13 @@
-"""The simulated camera: each step does what its name says, and the whole can be undone."""
+"""The simulated cameras: each step does what its name says, and the photos lie as is written."""
 
 import dataclasses
-import re
+import json
 
 import cv2
 import numpy as np
 import pytest
 
-from data_builders.dped import patch_files, patch_pairs, simulate
+from data_builders.dped import simulate
 
 NEUTRAL = simulate.Camera(
     blur_sigma=1e-3,
@@ -78,59 +78,118 @@ def test_blur_has_the_width_it_says():
     assert np.sqrt(np.sum(position**2 * edge) / np.sum(edge)) == pytest.approx(2.0, rel=0.1)
 
 
-def test_patches_are_cut_row_by_row():
-    photo = np.arange(250 * 330 * 3, dtype=np.uint32).reshape(250, 330, 3)
-    patches = simulate.crop_patches(photo, 100)
-    assert len(patches) == 2 * 3
-    np.testing.assert_array_equal(patches[4], photo[100:200, 100:200])
-    assert len(simulate.crop_patches(photo, 50)) == 4 * 5
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    root = tmp_path_factory.mktemp("simulated")
+    simulate.write_photos(root / "a", seed=0, shots=2)
+    return root / "a"
 
 
-def test_seed_fixes_camera_and_noise(tmp_path):
-    def made(name, seed):
-        simulate.write_dataset(tmp_path / name, seed)
-        return [file.read_bytes() for file in sorted((tmp_path / name).rglob("*.jpg"))]
-
-    first = made("a", 0)
-    assert made("b", 0) == first
-    assert made("c", 1) != first
+def files_below(root):
+    return {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if f.is_file()}
 
 
-def load(folder, subsample=1):
-    files = sorted(folder.iterdir(), key=lambda file: int(file.stem))
-    images = [cv2.imread(str(file))[::subsample, ::subsample] for file in files]
-    return np.stack(images).astype(np.float64) / 255
+def test_seed_fixes_all_and_more_shots_only_add(tmp_path, photos):
+    simulate.write_photos(tmp_path / "b", seed=0, shots=1)
+    simulate.write_photos(tmp_path / "c", seed=1, shots=1)
+    two, one, other = (files_below(root) for root in (photos, tmp_path / "b", tmp_path / "c"))
+    truth, fewer = (json.loads(files.pop("homographies.json")) for files in (two, one))
+    assert one.items() <= two.items()
+    assert fewer.items() <= truth.items()
+    assert not one.items() & other.items()
 
 
-def psnr(a, b):
-    return np.mean(-10 * np.log10(np.mean((a - b) ** 2, axis=(1, 2, 3))))
+def load(file):
+    return cv2.imread(str(file)).astype(np.float64) / 255
 
 
-def test_command_writes_the_published_layout_that_a_colour_map_can_undo(tmp_path, run_command):
-    done = run_command("simulate", f"--output_dir={tmp_path}/out")
-    assert done.returncode == 0, done.stderr
-    assert "SIMULATED" in done.stdout
-    root = tmp_path / "out" / "custom"
-    splits = patch_pairs.find_published(root, "phone", "dslr")
-    assert 200 < len(splits["train"]) < 1000
-    assert (len(splits["validation"]), len(splits["test"])) == (12, 24)
-    for pairs in splits.values():
-        assert not any(checked.problems for checked in patch_files.read_checked(pairs))
-    (whole,) = (root / "test_data/full_size_test_images").iterdir()
-    assert cv2.imread(str(whole)).shape == (400, 600, 3)
+def warped_dslr(root, stem):
+    """The DSLR camera's photo as the phone would see it, by the formula of README.md, and where."""
+    truth = json.loads((root / "homographies.json").read_text())[stem]
+    phone, dslr = (load(root / camera / f"{stem}.jpg") for camera in ("phone", "dslr"))
+    height, width = phone.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    dx, dy = x - (width - 1) / 2, y - (height - 1) / 2
+    stretch = 1 + truth["distortion"] * (dx**2 + dy**2) / ((width**2 + height**2) / 4)
+    points = np.stack([(width - 1) / 2 + dx * stretch, (height - 1) / 2 + dy * stretch], -1)
+    where = cv2.perspectiveTransform(points.reshape(-1, 1, 2), np.array(truth["homography"]))
+    where = np.float32(where.reshape(height, width, 2))
+    warped = cv2.remap(dslr, where[..., 0], where[..., 1], cv2.INTER_CUBIC)
+    inside = np.all((where > 1) & (where < np.array(dslr.shape[1::-1]) - 2), -1)
+    return phone, warped, inside
 
-    phone, dslr = (load(root / "test_data/patches" / camera) for camera in ("phone", "dslr"))
-    assert 17 < psnr(phone, dslr) < 20
-    printed = float(re.search(r"([0-9.]+) dB", done.stdout)[1])
-    assert psnr(phone, dslr) == pytest.approx(printed, abs=0.2)
 
+def whole_windows(inside, size=80):
+    for y in range(0, inside.shape[0] - size, size):
+        for x in range(0, inside.shape[1] - size, size):
+            if inside[y : y + size, x : x + size].all():
+                yield slice(y, y + size), slice(x, x + size)
+
+
+STEMS = [f"{name}_{i}" for name in simulate._photographs() for i in range(2)]
+
+
+def test_the_written_geometry_aligns_the_written_photos(photos):
+    assert sorted(file.stem for file in (photos / "dslr").iterdir()) == sorted(STEMS)
+    shifts = []
+    for stem in STEMS:
+        phone, warped, inside = warped_dslr(photos, stem)
+        assert inside.mean() > 0.9  # the cameras see nearly the same
+        hanning = cv2.createHanningWindow((80, 80), cv2.CV_64F)
+        for window in whole_windows(inside):
+            a, b = (image[window].mean(-1) for image in (phone, warped))
+            if np.std(b) > 0.06:  # enough to tell a shift by
+                shifts.append(cv2.phaseCorrelate(a - a.mean(), b - b.mean(), hanning)[0])
+    assert len(shifts) > 100
+    distances = np.linalg.norm(shifts, axis=1)
+    assert np.median(distances) < 0.12
+    assert np.percentile(distances, 90) < 0.25
+    assert np.all(np.abs(np.median(shifts, 0)) < 0.03)
+
+
+def test_one_map_of_colours_undoes_much_of_what_the_phone_did(photos):
     def terms(x):
         b, g, r = np.moveaxis(x, -1, 0)
         return np.stack([b, g, r, b * b, g * g, r * r, b * g, b * r, g * r, 0 * b + 1], -1)
 
-    train = [load(root / "training_data" / camera, 5) for camera in ("phone", "dslr")]
-    fit = np.linalg.lstsq(terms(train[0]).reshape(-1, 10), train[1].reshape(-1, 3), rcond=None)[0]
-    assert psnr(np.clip(terms(phone) @ fit, 0, 1), dslr) > psnr(phone, dslr) + 6
+    def psnr(a, b):
+        return -10 * np.log10(np.mean((a - b) ** 2))
+
+    pairs = {}
+    for stem in STEMS:
+        phone, warped, inside = warped_dslr(photos, stem)
+        pairs[stem] = phone[inside], warped[inside]
+    test = pairs.pop("coffee_0")
+    del pairs["coffee_1"]
+    phone, dslr = (np.concatenate([pair[i][::7] for pair in pairs.values()]) for i in range(2))
+    fit = np.linalg.lstsq(terms(phone), dslr, rcond=None)[0]
+    assert 16 < psnr(*test) < 20
+    assert psnr(np.clip(terms(test[0]) @ fit, 0, 1), test[1]) > psnr(*test) + 6
+
+
+def test_the_phone_has_fewer_pixels_but_keeps_nine_tenths_of_the_size(photos):
+    for name, photograph in simulate._photographs().items():
+        phone, dslr = (load(photos / camera / f"{name}_0.jpg") for camera in ("phone", "dslr"))
+        assert phone.shape[0] < dslr.shape[0] < photograph.shape[0]
+        # What fits is least where the phone is turned most, by 2.5 degrees.
+        fits = 1 / (np.cos(np.radians(2.5)) + np.sin(np.radians(2.5)) * 1.5)
+        assert phone.shape[1] > 0.9 * fits * photograph.shape[1]
+
+
+def test_command_prints_the_camera_and_the_next_command(tmp_path, run_command):
+    done = run_command("simulate", f"--output_dir={tmp_path}/out", "--shots=1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "SIMULATED" in done.stdout
+    assert f"5 pairs in {tmp_path}/out/phone" in done.stdout
+    assert done.stdout.splitlines()[-1] == (
+        f"next: python -m data_builders.dped.prepare --phone_dir={tmp_path}/out/phone"
+        f" --dslr_dir={tmp_path}/out/dslr --scene_separator=_ --output_dir=PATCHES_DIR"
+    )
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.parent.name == "out") == [
+        "dslr",
+        "homographies.json",
+        "phone",
+    ]
 
 
 def test_an_existing_folder_is_left_alone(tmp_path, run_command):
@@ -146,7 +205,7 @@ def test_an_existing_folder_is_left_alone(tmp_path, run_command):
 def test_a_failure_leaves_nothing(tmp_path):
     def fill(folder):
         with simulate._made_whole(folder) as scratch:
-            (scratch / "custom").mkdir()
+            (scratch / "phone").mkdir()
             raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
