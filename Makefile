@@ -18,7 +18,9 @@ $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
 
 demo: $(VENV)/installed
 	rm -rf $(DEMO)
-	$(RUN) -m data_builders.dped.simulate --output_dir=$(DEMO)/patches
+	$(RUN) -m data_builders.dped.simulate --output_dir=$(DEMO)/photos
+	$(RUN) -m data_builders.dped.prepare --phone_dir=$(DEMO)/photos/phone \
+		--dslr_dir=$(DEMO)/photos/dslr --scene_separator=_ --output_dir=$(DEMO)/patches
 	$(RUN) -m data_builders.dped.build --phone=custom --manual_dir=$(DEMO)/patches \
 		--data_dir=$(DEMO)/tfds
 	$(RUN) -m dped_jax.train --config=configs/demo.py --workdir=$(DEMO)/model \

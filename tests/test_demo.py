@@ -11,7 +11,7 @@ def test_the_demo_goes_from_photographs_to_a_report(tmp_path):
     recipe = makefile.split("\ndemo:")[1].split("\n\n")[0].replace("\\\n", " ")
     lines = [line.strip() for line in recipe.splitlines() if "-m " in line]
     modules = [re.search(r"-m (\S+)", line).group(1).rsplit(".", 1)[1] for line in lines]
-    assert modules == ["simulate", "build", "train", "evaluate", "enhance", "report"]
+    assert modules == ["simulate", "prepare", "build", "train", "evaluate", "enhance", "report"]
     for line in lines:
         _, _, module, *flags = shlex.split(line.replace("$(DEMO)", str(tmp_path / "demo")))
         if module == "dped_jax.train":

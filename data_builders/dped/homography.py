@@ -10,8 +10,10 @@ import numpy as np
 
 DETECTION_PIXELS = 2.0e6  # keypoints are found on copies of at most so many pixels
 MAX_KEYPOINTS = 5000
+ENOUGH_KEYPOINTS = 1500  # with fewer, as at night, fainter ones are looked for
+CONTRASTS = (0.04, 0.02, 0.01)  # SIFT's threshold, its default first
 MATCH_RATIO = 0.9  # a match is that much nearer than the next best one
-RANSAC_THRESHOLD = 1.5  # pixels of the copy on which keypoints were found
+RANSAC_THRESHOLD = 1.25  # pixels of the copy on which keypoints were found
 MIN_INLIERS = 30
 MIN_INLIER_SHARE = 0.1
 MAX_MAGNIFICATION = 8.0  # of one photo against the other
@@ -147,8 +149,13 @@ def _keypoints(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if unit > 1:
         size = [round(length / unit) for length in gray.shape[::-1]]
         gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
-    sift = cv2.SIFT_create(nfeatures=MAX_KEYPOINTS, enable_precise_upscale=True)
-    found, descriptors = sift.detectAndCompute(gray, None)
+    for contrast in CONTRASTS:
+        sift = cv2.SIFT_create(
+            MAX_KEYPOINTS, contrastThreshold=contrast, enable_precise_upscale=True
+        )
+        found, descriptors = sift.detectAndCompute(gray, None)
+        if len(found) >= ENOUGH_KEYPOINTS:
+            break
     if not found:
         return np.empty((0, 2)), np.empty((0, 128), np.float32)
     points = np.array([keypoint.pt for keypoint in found])

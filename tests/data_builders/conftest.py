@@ -1,12 +1,17 @@
 """Generated patches, folders of them, and the commands run as a user runs them."""
 
+import functools
 import pathlib
 import subprocess
 import sys
 from collections.abc import Callable
 
+import cv2
+import numpy as np
 import pytest
 from generated_patches import ROOT, encode_patch
+
+from data_builders.dped import alignment
 
 
 @pytest.fixture
@@ -66,3 +71,18 @@ def run_command() -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, **kwargs)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def city100(shared_data) -> list[tuple[np.ndarray, np.ndarray]]:
+    """16 real photo pairs of a phone and a DSLR camera, not aligned, each (H, W, 3) uint8 RGB."""
+    folder = shared_data / "city100"
+    stems = sorted(file.stem for file in (folder / "phone").iterdir())
+    read = functools.partial(cv2.imread, flags=cv2.IMREAD_COLOR_RGB)
+    return [tuple(read(str(folder / c / f"{s}.png")) for c in ("phone", "dslr")) for s in stems]
+
+
+@pytest.fixture(scope="session")
+def aligned_city100(city100) -> list[alignment.Alignment]:
+    """The same, aligned."""
+    return [alignment.align_pair(phone, dslr) for phone, dslr in city100]
