@@ -124,13 +124,13 @@ def make_rows(
         split = splits.get(scene, "")
         row = dict.fromkeys(MANIFEST_COLUMNS, "") | {"photo": name, "scene": scene, "split": split}
         problem = problems[name]
-        for digest in digests.get(name, []):
-            twin = seen.setdefault(digest, name)
-            if twin != name and not problem:
-                problem = f"one of its files is the same as that of {twin}: remove one pair"
+        twins = [seen[digest] for digest in digests.get(name, []) if digest in seen]
+        if twins and not problem:
+            problem = f"one of its files is the same as that of {twins[0]}: remove one pair"
         if problem:
             rows.append(row | {"status": "rejected", "reason": problem})
             continue
+        seen |= dict.fromkeys(digests[name], name)
         for window in windows[name]:
             if window["patch"]:
                 rows.append(row | _patch_columns(window) | {"patch": counts[split]})

@@ -130,7 +130,7 @@ def decode_photo(data: bytes, camera: str) -> np.ndarray:
       PhotoError: not an 8-bit RGB photo, damaged, or smaller than a patch.
     """
     which = "phone photo" if camera == "phone" else "DSLR photo"
-    photo = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR_RGB)
+    photo = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if photo is None:
         raise PhotoError(f"{which}: {'damaged or no photo' if data else 'empty file'}: replace it")
     # The mode above drops an alpha channel; JPEG has none, and decoding twice takes time.
@@ -146,7 +146,7 @@ def decode_photo(data: bytes, camera: str) -> np.ndarray:
     if min(height, width) < PATCH_SIZE:
         size = f"{PATCH_SIZE}x{PATCH_SIZE}"
         raise PhotoError(f"{which}: {width}x{height} pixels: smaller than a patch of {size}")
-    return photo
+    return cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
 
 
 def _decode(data: bytes, mode: int) -> np.ndarray | None:

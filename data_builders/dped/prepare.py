@@ -38,29 +38,6 @@ from data_builders.dped.patch_pairs import (
 
 _SHOWN = 20  # rejected photos listed on screen; all are in the manifest
 
-_PHONE_DIR = flags.DEFINE_string("phone_dir", None, "Folder of the phone's photos.", required=True)
-_DSLR_DIR = flags.DEFINE_string("dslr_dir", None, "Folder of the DSLR's photos.", required=True)
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where <phone>/ is made.", required=True)
-_PHONE = flags.DEFINE_enum("phone", "custom", list(CAMERA_FOLDERS), "Name of the camera pair.")
-_SIZE = flags.DEFINE_string("size", "1080x800", "Aligned photos, at most; landscape.")
-_MIN_CORRELATION = flags.DEFINE_float(
-    "min_correlation", patches.MIN_CORRELATION, "Patches are kept above it.", -1.0, 1.0
-)
-_KEEP_BLANK = flags.DEFINE_bool(
-    "keep_blank", False, "Keep blank patches (flat sky), whose correlation is undefined."
-)
-_PATCH_FORMAT = flags.DEFINE_enum("patch_format", "jpg", ["jpg", "png"], "Format of patches.")
-_JPEG_QUALITY = flags.DEFINE_integer("jpeg_quality", 100, "Of patches; 100 as published.", 1, 100)
-_TEST_SCENES = flags.DEFINE_integer(
-    "test_scenes", -1, "Scenes held out for test; -1: 100, or a tenth of fewer than 1000."
-)
-_VALIDATION_SCENES = flags.DEFINE_integer("validation_scenes", -1, "For validation; likewise.")
-_SCENE_SEPARATOR = flags.DEFINE_string(
-    "scene_separator", "", "Photos whose names are the same up to the last such are of one scene."
-)
-_PROCESSES = flags.DEFINE_integer("processes", os.cpu_count(), "At once, without --runner.", 1)
-_RUNNER = flags.DEFINE_string("runner", None, "An Apache Beam runner; default: this machine.")
-
 
 @dataclasses.dataclass(frozen=True)
 class Result:
@@ -207,18 +184,18 @@ def _finished(pair: photo_pairs.PhotoPair, record_dir: epath.Path) -> bool:
 
 def _settings() -> photo_pairs.Settings:
     """Settings from the flags."""
-    size = re.fullmatch(r"(\d+)x(\d+)", _SIZE.value)
+    size = re.fullmatch(r"(\d+)x(\d+)", FLAGS.size)
     if not size or min(map(int, size.groups())) < PATCH_SIZE:
         raise InputError(
-            f"--size={_SIZE.value}: must be WIDTHxHEIGHT, each at least 100, as 1080x800"
+            f"--size={FLAGS.size}: must be WIDTHxHEIGHT, each at least 100, as 1080x800"
         )
     return photo_pairs.Settings(
         width=int(size[1]),
         height=int(size[2]),
-        min_correlation=_MIN_CORRELATION.value,
-        keep_blank=_KEEP_BLANK.value,
-        patch_format=_PATCH_FORMAT.value,
-        jpeg_quality=_JPEG_QUALITY.value,
+        min_correlation=FLAGS.min_correlation,
+        keep_blank=FLAGS.keep_blank,
+        patch_format=FLAGS.patch_format,
+        jpeg_quality=FLAGS.jpeg_quality,
     )
 
 
@@ -228,39 +205,40 @@ def _full_path(path: str) -> str:
 
 def main(argv: list[str]) -> None:
     """Prepares what the flags say, and prints what came of it and the next command."""
-    if _RUNNER.value is None:
+    if FLAGS.runner is None:
 
         def run(function: Callable[[Any], None], tasks: Sequence[Any], doing: str) -> None:
-            parallel.run_processes(function, tasks, processes=_PROCESSES.value, description=doing)
+            parallel.run_processes(function, tasks, processes=FLAGS.processes, description=doing)
     else:
 
         def run(function: Callable[[Any], None], tasks: Sequence[Any], doing: str) -> None:
             del doing
-            parallel.run_beam(function, tasks, runner=_RUNNER.value, options=argv[1:])
+            parallel.run_beam(function, tasks, runner=FLAGS.runner, options=argv[1:])
 
     start = time.perf_counter()
     result = prepare(
-        phone_dir=_full_path(_PHONE_DIR.value),
-        dslr_dir=_full_path(_DSLR_DIR.value),
-        output_dir=_full_path(_OUTPUT_DIR.value),
-        phone=_PHONE.value,
+        phone_dir=_full_path(FLAGS.phone_dir),
+        dslr_dir=_full_path(FLAGS.dslr_dir),
+        output_dir=_full_path(FLAGS.output_dir),
+        phone=FLAGS.phone,
         settings=_settings(),
-        test_scenes=_TEST_SCENES.value,
-        validation_scenes=_VALIDATION_SCENES.value,
-        scene_separator=_SCENE_SEPARATOR.value,
+        test_scenes=FLAGS.test_scenes,
+        validation_scenes=FLAGS.validation_scenes,
+        scene_separator=FLAGS.scene_separator,
         run=run,
     )
     _report(result, time.perf_counter() - start)
 
 
 def _report(result: Result, seconds: float) -> None:
-    target = epath.Path(_OUTPUT_DIR.value) / _PHONE.value
+    target = epath.Path(FLAGS.output_dir) / FLAGS.phone
     new = result.pairs - result.done_before
-    done = f"{result.pairs} pairs" + (f", {result.done_before} of them before" if new else "")
+    before = f", {result.done_before} of them before," if result.done_before else ""
     if not result.changed:
         print(f"{target} is up to date ({result.pairs} pairs):")
     else:
-        print(f"prepared {done}, in {seconds:.1f} s ({new / seconds:.2f} pairs/s):")
+        rate = new / seconds
+        print(f"prepared {result.pairs} pairs{before} in {seconds:.1f} s ({rate:.2f} pairs/s):")
     counts = dict.fromkeys(SPLIT_FOLDERS, 0)
     for row in result.rows:
         counts[row["split"]] += row["status"] == "kept"
@@ -283,10 +261,36 @@ def _report(result: Result, seconds: float) -> None:
             " of scenes"
         )
     print(
-        f"next: python -m data_builders.dped.build --manual_dir={_OUTPUT_DIR.value}"
-        f" --phone={_PHONE.value} --data_dir=DATA_DIR"
+        f"next: python -m data_builders.dped.build --manual_dir={FLAGS.output_dir}"
+        f" --phone={FLAGS.phone} --data_dir=DATA_DIR"
     )
 
 
+FLAGS = flags.FLAGS
+
 if __name__ == "__main__":
+    flags.DEFINE_string("phone_dir", None, "Folder of the phone's photos.", required=True)
+    flags.DEFINE_string("dslr_dir", None, "Folder of the DSLR's photos.", required=True)
+    flags.DEFINE_string("output_dir", None, "Where <phone>/ is made.", required=True)
+    flags.DEFINE_enum("phone", "custom", list(CAMERA_FOLDERS), "Name of the camera pair.")
+    flags.DEFINE_string("size", "1080x800", "Aligned photos, at most; landscape.")
+    flags.DEFINE_float(
+        "min_correlation", patches.MIN_CORRELATION, "Patches are kept above it.", -1.0, 1.0
+    )
+    flags.DEFINE_bool(
+        "keep_blank", False, "Keep blank patches (flat sky), whose correlation is undefined."
+    )
+    flags.DEFINE_enum("patch_format", "jpg", ["jpg", "png"], "Format of patches.")
+    flags.DEFINE_integer("jpeg_quality", 100, "Of patches; 100 as published.", 1, 100)
+    flags.DEFINE_integer(
+        "test_scenes", -1, "Scenes held out for test; -1: 100, or a tenth of fewer than 1000."
+    )
+    flags.DEFINE_integer("validation_scenes", -1, "For validation; likewise.")
+    flags.DEFINE_string(
+        "scene_separator",
+        "",
+        "Photos whose names are the same up to the last such are of one scene.",
+    )
+    flags.DEFINE_integer("processes", os.cpu_count(), "At once, without --runner.", 1)
+    flags.DEFINE_string("runner", None, "An Apache Beam runner; default: this machine.")
     cli.run(main, pass_unknown_flags=any(arg.startswith("--runner") for arg in sys.argv))
