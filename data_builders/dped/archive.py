@@ -21,6 +21,7 @@ from data_builders.dped.cli import InputError
 from data_builders.dped.parallel import Run
 from data_builders.dped.patch_pairs import (
     CAMERA_FOLDERS,
+    INCOMPLETE_FILE,
     MANIFEST_FILE,
     SPLIT_FOLDERS,
     natural_key,
@@ -214,6 +215,8 @@ def publish(
 ) -> bool:
     """Writes patches, whole test photos, manifest and pictures, all of them or nothing.
 
+    An object store gets them one by one, with `INCOMPLETE_FILE` beside them until all are there.
+
     Args:
       target: the phone's folder in the published layout; its name is a key of `CAMERA_FOLDERS`.
       work: folder of this run, with the records in `pairs`; on the same file system.
@@ -230,12 +233,17 @@ def publish(
       OSError: something cannot be written.
     """
     manifest = manifest_text(rows)
-    if (target / MANIFEST_FILE).exists() and (target / MANIFEST_FILE).read_text() == manifest:
+    there = (target / MANIFEST_FILE).exists() and not (target / INCOMPLETE_FILE).exists()
+    if there and (target / MANIFEST_FILE).read_text() == manifest:
         return False
-    staged, replaced = work / "staged", work / "replaced"
+    # A folder of an object store cannot be renamed: there it is marked until it is complete.
+    renames = "://" not in os.fspath(target)
+    staged, replaced = (work / "staged", work / "replaced") if renames else (target, target)
     for leftover in (staged, replaced):
         if leftover.exists():
             leftover.rmtree()
+    staged.mkdir(parents=True)
+    (staged / INCOMPLETE_FILE).write_text("data_builders.dped.prepare has not finished\n")
     folders = CAMERA_FOLDERS[target.name]
     make_folders(os.fspath(staged), folders)
     sources = {name: os.fspath(photo) for name, photo in phone_photos.items()}
@@ -254,11 +262,13 @@ def publish(
     histogram = overview.correlation_histogram(correlations, min_correlation)
     (staged / "correlations.png").write_bytes(histogram)
     (staged / MANIFEST_FILE).write_text(manifest)
-    if target.exists():
-        target.rename(replaced)
-    staged.rename(target)
-    if replaced.exists():
-        replaced.rmtree()
+    (staged / INCOMPLETE_FILE).unlink()
+    if renames:
+        if target.exists():
+            target.rename(replaced)
+        staged.rename(target)
+        if replaced.exists():
+            replaced.rmtree()
     return True
 
 

@@ -37,6 +37,7 @@ SPLIT_FOLDERS = {  # of the published layout, in the phone's folder
 }
 
 MANIFEST_FILE = "manifest.csv"
+INCOMPLETE_FILE = "INCOMPLETE"  # beside it while `prepare` writes to an object store
 _MANIFEST_COLUMNS = ("photo", "split", "status", "patch", "correlation")  # those read here
 _DECIMAL = r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?"
 _SHOWN = 3  # files named in a message about many
@@ -109,6 +110,10 @@ def find_published(root: Path, phone_folder: str, dslr_folder: str) -> dict[str,
         raise InputError(
             f"{root}: no such folder: --manual_dir must be the folder that holds {root.name}/,"
             " with training_data and test_data in it"
+        )
+    if (root / INCOMPLETE_FILE).exists():
+        raise InputError(
+            f"{root}: was not written to its end: run data_builders.dped.prepare again"
         )
 
     splits = {}

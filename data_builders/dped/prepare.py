@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from absl import flags
+from absl import flags, logging
 from etils import epath
 
 from data_builders.dped import archive, cli, parallel, patches, photo_pairs
@@ -205,6 +205,8 @@ def _full_path(path: str) -> str:
 
 def main(argv: list[str]) -> None:
     """Prepares what the flags say, and prints what came of it and the next command."""
+    logging.set_verbosity(logging.WARNING)
+    os.environ.setdefault("EPATH_USE_TF", "false")  # s3:// and gs:// through fsspec
     if FLAGS.runner is None:
 
         def run(function: Callable[[Any], None], tasks: Sequence[Any], doing: str) -> None:

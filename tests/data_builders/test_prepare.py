@@ -1,6 +1,7 @@
 """The prepare command: its files, its splits, stopping and going on, and how bad input ends."""
 
 import csv
+import os
 import pathlib
 import shutil
 import signal
@@ -9,9 +10,12 @@ import sys
 import time
 
 import cv2
+import fsspec
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from etils import epath
+from etils.epath import gpath
 from generated_patches import ROOT
 from photo_folders import simulated_pair, write_folders, write_photo
 from tiny import assert_one_line_error
@@ -196,10 +200,9 @@ def test_a_killed_run_leaves_nothing_half_written_and_is_gone_on_with(tmp_path, 
     while len(list(records.glob("*.json"))) < 1:
         assert process.poll() is None
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "custom").exists()
-    time.sleep(1)  # its worker may be finishing a pair
     finished = {file: file.stat().st_mtime_ns for file in records.glob("*.json")}
     assert 1 <= len(finished) < 8
     for file in finished:
@@ -232,6 +235,41 @@ def test_a_failure_while_writing_leaves_the_old_result(photos, tmp_path):
     result = prepare_here(more, tmp_path / "out")
     assert (result.pairs, result.done_before, result.changed) == (6, 6, True)
     assert {row["photo"] for row in manifest(tmp_path / "out")} == {*NAMES, "s9"}
+
+
+def test_an_object_store_gets_the_same_files(prepared, photos, monkeypatch):
+    """There is no renaming of folders there: what is not complete is marked instead."""
+    store = fsspec.filesystem("memory")
+    monkeypatch.setattr(gpath, "_is_tf_installed", lambda: False)
+    backend = type(gpath.backend_lib.fsspec_backend)
+    monkeypatch.setattr(backend, "fs", lambda self, path: store)
+    store.put(f"{photos}/", "s3://bucket/photos/", recursive=True)
+    output = epath.Path("s3://bucket/out")
+
+    def fail_after_one(function, tasks, doing):
+        run_all(function, tasks[:1] if doing == "writing" else tasks, doing)
+        if doing == "writing":
+            raise OSError("connection lost")
+
+    with pytest.raises(OSError, match="connection lost"):
+        prepare_here("s3://bucket/photos", output, run=fail_after_one)
+    assert (output / "custom/INCOMPLETE").exists()
+    assert prepare_here("s3://bucket/photos", output).changed
+    assert not prepare_here("s3://bucket/photos", output).changed
+    found = {name.split("out/custom/")[1] for name in store.find("s3://bucket/out/custom")}
+    expected = files_below(prepared[0] / "custom")
+    assert found == expected.keys()
+    assert all((output / "custom" / name).read_bytes() == expected[name] for name in found)
+
+
+def test_build_refuses_what_was_not_written_to_its_end(prepared, tmp_path, run_command):
+    shutil.copytree(prepared[0] / "custom", tmp_path / "custom")
+    (tmp_path / "custom/INCOMPLETE").touch()
+    flags = (f"--manual_dir={tmp_path}", "--phone=custom", f"--data_dir={tmp_path}/tfds")
+    done = run_command("build", *flags)
+    assert_one_line_error(
+        done, "custom: was not written to its end: run data_builders.dped.prepare"
+    )
 
 
 def test_an_archive_of_others_is_not_overwritten(photos, tmp_path):
