@@ -7,6 +7,7 @@ their modules must be installed where they run.
 import concurrent.futures
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,8 +47,7 @@ def run_processes(
     pool = concurrent.futures.ProcessPoolExecutor(
         max(1, min(processes, len(tasks))),
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=cv2.setNumThreads,
-        initargs=(1,),
+        initializer=_start_worker,
     )
     try:
         with progress:
@@ -67,6 +67,17 @@ def run_processes(
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _start_worker() -> None:
+    """Keeps a worker to one thread, and ends it with the process that it works for."""
+
+    def follow() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)  # a killed parent tells its workers nothing: they would wait for ever
+
+    cv2.setNumThreads(1)
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def run_beam(

@@ -188,6 +188,14 @@ def test_beam_gives_the_same_files(prepared, photos, tmp_path, run_command):
     assert_one_line_error(done, "--runner=NoRunner", "NoRunner")
 
 
+def group_exists(number: int) -> bool:
+    try:
+        os.killpg(number, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_a_killed_run_leaves_nothing_half_written_and_is_gone_on_with(tmp_path, run_command):
     photos = tmp_path / "photos"
     write_folders(photos, {f"s{i}": i for i in range(8)})
@@ -200,8 +208,13 @@ def test_a_killed_run_leaves_nothing_half_written_and_is_gone_on_with(tmp_path, 
     while len(list(records.glob("*.json"))) < 1:
         assert process.poll() is None
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
+    process.send_signal(signal.SIGKILL)
     process.wait()
+    for _ in range(100):  # its worker ends by itself
+        if not group_exists(process.pid):
+            break
+        time.sleep(0.1)
+    assert not group_exists(process.pid)
     assert not (tmp_path / "custom").exists()
     finished = {file: file.stat().st_mtime_ns for file in records.glob("*.json")}
     assert 1 <= len(finished) < 8
