@@ -46,3 +46,4 @@ test: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(RUN) tests/bench.py
+	$(RUN) tests/bench_enhance.py
