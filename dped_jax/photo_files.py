@@ -177,6 +177,11 @@ def _encode_heif(path: pathlib.Path, image: pyvips.Image, quality: int) -> bytes
     heif = pillow_heif.from_bytes(mode, (image.width, image.height), image.write_to_memory())
     fields = {"exif": "exif-data", "icc_profile": ICC, "xmp": "xmp-data"}
     present = {name: image.get(f) for name, f in fields.items() if f in image.get_fields()}
+    if "exif" in present:
+        exif = Image.Exif()
+        exif.load(present["exif"])
+        exif[ExifTags.Base.Orientation] = 1
+        present["exif"] = exif.tobytes()
     encoded = io.BytesIO()
     heif.save(encoded, quality=quality, **present)
     return encoded.getvalue()

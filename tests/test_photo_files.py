@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import pyvips
 import skimage.data
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from dped_jax import photo_files
 from dped_jax.cli import InputError
@@ -220,6 +220,17 @@ def test_heic_is_read_and_written_where_its_library_is(tmp_path, monkeypatch):
     photo = photo_files.read(tmp_path / "a.heic")
     assert np.abs(photo.pixels.astype(int) - picture).mean() < 4
     assert photo_files.size(tmp_path / "a.heic") == (96, 128)
+
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Model] = 6, "Phone"
+    Image.fromarray(picture).save(tmp_path / "b.jpg", exif=exif, quality=95)
+    upright = photo_files.read(tmp_path / "b.jpg")
+    for name in ("b.heic", "c.heic", "c.jpg"):
+        photo_files.write(tmp_path / name, upright)
+        upright = photo_files.read(tmp_path / name)
+        assert np.abs(upright.pixels.astype(int) - np.rot90(picture, -1)).mean() < 8, name
+    with Image.open(tmp_path / "c.jpg") as written:
+        assert written.getexif()[ExifTags.Base.Model] == "Phone"
 
 
 def test_heic_without_its_library_is_one_clear_line(tmp_path, monkeypatch):
