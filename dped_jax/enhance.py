@@ -241,16 +241,9 @@ def main(argv: list[str]) -> None:
     jobs = plan(pathlib.Path(FLAGS.input), pathlib.Path(FLAGS.output), FLAGS.overwrite)
     devices = jax.local_devices()[: len(jobs)]
     memory = FLAGS.memory_gb * 1e9 or default_memory()
+    names = ("half", "disk", "scratch_dir", "whole", "compare", "quality", "max_megapixels")
     settings = Settings(
-        memory=memory / len(devices),
-        half=FLAGS.half,
-        disk=FLAGS.disk,
-        scratch_dir=FLAGS.scratch_dir,
-        whole=FLAGS.whole,
-        crop=crop,
-        compare=FLAGS.compare,
-        quality=FLAGS.quality,
-        max_megapixels=FLAGS.max_megapixels,
+        memory=memory / len(devices), crop=crop, **{name: FLAGS[name].value for name in names}
     )
     failures = enhance_files(
         jobs, [Worker(config, variables, device, settings) for device in devices]
