@@ -49,3 +49,4 @@ test: $(VENV)/installed-dev
 bench: $(VENV)/installed-dev
 	$(RUN) tests/bench.py
 	$(RUN) tests/bench_prepare.py
+	$(RUN) tests/bench_enhance.py

@@ -25,7 +25,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.generator.architecture = "resnet"  # or "srcnn" (Dong et al., section 4.1)
     config.generator.num_blocks = 4  # residual blocks (3.2.2)
     config.generator.width = 64  # channels (3.2.2)
-    config.generator.norm = "batch"  # (3.2.2); or "instance" (release)
+    config.generator.norm = "batch"  # (3.2.2); or "instance" (release), or "none"
     config.generator.output_scale = 0.58  # of the tanh, around 0.5 (3.2.2; value from release)
     config.generator.kernel_init = (
         "truncated_normal"  # sigma 0.01, as release (unstated); or "he_normal"

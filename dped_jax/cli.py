@@ -41,8 +41,8 @@ def run(main: Callable[[list[str]], None]) -> None:
     app.run(guarded)
 
 
-def write_atomically(path: str | os.PathLike[str], text: str) -> None:
-    """Writes a text file whole or not at all: under a temporary name, then renamed.
+def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Writes a file whole or not at all: under a temporary name, then renamed.
 
     Raises:
       OSError: it cannot be written.
@@ -50,7 +50,7 @@ def write_atomically(path: str | os.PathLike[str], text: str) -> None:
     path = pathlib.Path(path)
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)

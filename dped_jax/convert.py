@@ -78,7 +78,7 @@ def convert_generator(
         flat |= {f"{name}/bias": variables.get(f"b{i}") for i, name in enumerate(convs, 1)}
         flat |= {"conv_last/kernel": variables.get("w3"), "bias_last": variables.get("b3")}
     else:
-        num_blocks = (sum(name.startswith("W") for name in variables) - 4) // 2
+        num_blocks = max(0, (sum(name.startswith("W") for name in variables) - 4) // 2)
         config.generator.num_blocks = num_blocks
         config.generator.width = variables["W1"].shape[-1] if "W1" in variables else 0
         in_blocks = [(i, j) for i in range(num_blocks) for j in range(2)]

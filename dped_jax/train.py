@@ -23,7 +23,7 @@ from absl import flags, logging
 from ml_collections import config_flags
 from tqdm import tqdm
 
-from dped_jax import checkpoint, cli, enhance, evaluate, input_pipeline
+from dped_jax import checkpoint, cli, evaluate, input_pipeline, tiles
 from dped_jax.cli import InputError
 from dped_jax.models import vgg
 from dped_jax.train_step import TrainState, create_train_state, make_eval_step, make_train_step
@@ -82,7 +82,7 @@ def picture_grid(phone: np.ndarray, enhanced: np.ndarray, dslr: np.ndarray) -> n
     Returns:
       (N * H, 3 * W, 3) uint8.
     """
-    columns = [phone, enhance.to_uint8(enhanced), dslr]
+    columns = [phone, tiles.to_integers(enhanced), dslr]
     return np.concatenate(np.concatenate(columns, axis=2), axis=0)
 
 

@@ -5,9 +5,13 @@ import subprocess
 import sys
 
 import cv2
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from configs import paper
+from configs import paper, release
+from dped_jax import checkpoint
+from dped_jax.models.generator import make_generator
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -57,3 +61,24 @@ def tiny_config(data_dir: pathlib.Path):
     config.eval.batch_size = 4
     config.eval.num_pictures = 2
     return config
+
+
+def random_generator(key_number: int = 0, **fields):
+    """`release.py` with these fields of the generator, and variables that are all random."""
+    config = release.get_config()
+    config.generator.update({"num_blocks": 1, "width": 4, "kernel_init": "he_normal"} | fields)
+    network = make_generator(config)
+    shapes = jax.eval_shape(network.init, jax.random.PRNGKey(0), jnp.zeros((1, 8, 8, 3)))
+    variables = network.init(jax.random.PRNGKey(key_number), jnp.zeros((1, 8, 8, 3)))
+    rng = np.random.default_rng(key_number)
+    vectors = jax.tree.map(lambda leaf: rng.uniform(0.3, 1, leaf.shape).astype("f4"), shapes)
+    random = jax.tree.map(lambda leaf, v: leaf if leaf.ndim > 1 else v, variables, vectors)
+    return config, {"params": random["params"], "batch_stats": random.get("batch_stats", {})}
+
+
+def write_model(workdir: pathlib.Path, config, variables) -> pathlib.Path:
+    """Makes a workdir of a generator."""
+    checkpoint.write_config(workdir, config)
+    with checkpoint.open_manager(workdir) as manager:
+        checkpoint.save(manager, 0, generator=variables)
+    return workdir

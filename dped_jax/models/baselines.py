@@ -12,21 +12,41 @@ class SRCNN(nn.Module):
     """Dong et al. as a baseline (section 4.1): convs 9-5-5, 64 and 32 channels, ReLU between.
 
     As released with the PIRM-2018 kit: zero 'SAME' padding, one scalar bias for all channels of the
-    last conv, output `output_scale * tanh(z) + 0.5`.
+    last conv, output `output_scale * tanh(z) + 0.5`. `section` as in `Generator`: there is one.
     """
 
     output_scale: float = 0.58
     kernel_init: Callable[..., jax.Array] = nn.initializers.truncated_normal(0.01)
     dtype: Any = jnp.float32
 
-    @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-        """Enhances (N, H, W, 3) float32 images in [0, 1]; `train` is without effect."""
-        del train
+    def setup(self):
+        """Makes the layers; their attributes' names are the parameters'."""
         options = {"kernel_init": self.kernel_init, "dtype": self.dtype}
         bias_init = nn.initializers.constant(0.01)
-        x = nn.relu(nn.Conv(64, (9, 9), bias_init=bias_init, name="conv_first", **options)(images))
-        x = nn.relu(nn.Conv(32, (5, 5), bias_init=bias_init, name="conv_middle", **options)(x))
-        z = nn.Conv(3, (5, 5), use_bias=False, name="conv_last", **options)(x).astype(jnp.float32)
-        z = z + self.param("bias_last", bias_init, (1,))
-        return self.output_scale * jnp.tanh(z) + 0.5
+        self.conv_first = nn.Conv(64, (9, 9), bias_init=bias_init, **options)
+        self.conv_middle = nn.Conv(32, (5, 5), bias_init=bias_init, **options)
+        self.conv_last = nn.Conv(3, (5, 5), use_bias=False, **options)
+        self.bias_last = self.param("bias_last", bias_init, (1,))
+
+    @property
+    def num_sections(self) -> int:
+        """There are no norms."""
+        return 1
+
+    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+        """Enhances (N, H, W, 3) float32 images in [0, 1]; `train` is without effect."""
+        return self.section(0, images, None, train)[0]
+
+    def section(
+        self,
+        k: int,
+        x: jax.Array,
+        skip: jax.Array | None,
+        train: bool = False,
+    ) -> tuple[jax.Array, None]:
+        """All of the network: enhanced images for images `x`, and None."""
+        del k, skip, train
+        x = nn.relu(self.conv_first(x))
+        x = nn.relu(self.conv_middle(x))
+        z = self.conv_last(x).astype(jnp.float32) + self.bias_last
+        return self.output_scale * jnp.tanh(z) + 0.5, None

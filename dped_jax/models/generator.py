@@ -20,24 +20,31 @@ BIAS_INIT = nn.initializers.constant(0.01)
 
 
 class Norm(nn.Module):
-    """Batch norm over all devices, or instance norm; epsilon 1e-3, two-pass biased variance."""
+    """Batch norm over all devices, instance norm, or none; epsilon 1e-3, two-pass biased variance.
+
+    With `measured`, instance norm takes mean and variance from the collection `batch_stats`, where
+    somebody has put those of a whole photograph, instead of its input's.
+    """
 
     kind: str
     dtype: Any = jnp.float32
+    measured: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """Normalises (N, H, W, C); `train` as in `Generator`."""
-        if self.kind == "instance":
-            norm = nn.InstanceNorm(epsilon=1e-3, use_fast_variance=False, dtype=self.dtype)
-            return norm(x)
+        options = {"epsilon": 1e-3, "use_fast_variance": False, "dtype": self.dtype}
+        if self.kind == "none":
+            return x
+        if self.kind == "instance" and not self.measured:
+            return nn.InstanceNorm(**options)(x)
+        name = "InstanceNorm_0" if self.kind == "instance" else None
         return nn.BatchNorm(
             use_running_average=not train,
             momentum=0.99,
-            epsilon=1e-3,
-            use_fast_variance=False,
             axis_name="devices" if train else None,
-            dtype=self.dtype,
+            name=name,
+            **options,
         )(x)
 
 
@@ -48,6 +55,9 @@ class Generator(nn.Module):
     Inside a block conv, norm and ReLU come twice before the block's input is added. The paper uses
     batch norm (convs before it carry no bias), the release instance norm (its biases are kept,
     though they have no effect). All convs are zero-padded to 'SAME' with stride 1.
+
+    The network is a chain of `num_sections` sections, cut before each norm: `dped_jax.tiles` runs
+    them one by one over the parts of a photograph, with `measured` norms.
     """
 
     num_blocks: int = 4
@@ -56,8 +66,36 @@ class Generator(nn.Module):
     output_scale: float = 0.58
     kernel_init: str = "truncated_normal"
     dtype: Any = jnp.float32
+    measured: bool = False
 
-    @nn.compact
+    def setup(self):
+        """Makes the layers; their attributes' names are the parameters'."""
+
+        def conv(features: int, size: int, use_bias: bool = True) -> nn.Conv:
+            return nn.Conv(
+                features,
+                (size, size),
+                use_bias=use_bias,
+                kernel_init=INITIALIZERS[self.kernel_init],
+                bias_init=BIAS_INIT,
+                dtype=self.dtype,
+            )
+
+        self.conv_first = conv(self.width, 9)
+        for i in range(self.num_blocks):
+            for j in range(2):
+                layer = conv(self.width, 3, use_bias=self.norm != "batch")
+                setattr(self, f"block{i}_conv{j}", layer)
+                setattr(self, f"block{i}_norm{j}", Norm(self.norm, self.dtype, self.measured))
+        self.conv_post0 = conv(self.width, 3)
+        self.conv_post1 = conv(self.width, 3)
+        self.conv_last = conv(3, 9)
+
+    @property
+    def num_sections(self) -> int:
+        """One more than there are norms."""
+        return 2 * self.num_blocks + 1
+
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         """Enhances images.
 
@@ -69,30 +107,46 @@ class Generator(nn.Module):
         Returns:
           (N, H, W, 3) float32 in 0.5 +- output_scale.
         """
+        x, skip = images, None
+        for k in range(self.num_sections):
+            x, skip = self.section(k, x, skip, train)
+        return x
 
-        def conv(features: int, size: int, name: str, use_bias: bool = True) -> nn.Conv:
-            return nn.Conv(
-                features,
-                (size, size),
-                use_bias=use_bias,
-                kernel_init=INITIALIZERS[self.kernel_init],
-                bias_init=BIAS_INIT,
-                dtype=self.dtype,
-                name=name,
-            )
+    def section(
+        self,
+        k: int,
+        x: jax.Array,
+        skip: jax.Array | None,
+        train: bool = False,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Runs the k-th section of the network.
 
-        x = nn.relu(conv(self.width, 9, "conv_first")(images))
-        for i in range(self.num_blocks):
-            skip = x
-            for j in range(2):
-                name = f"block{i}_conv{j}"
-                x = conv(self.width, 3, name, use_bias=self.norm == "instance")(x)
-                x = nn.relu(Norm(self.norm, self.dtype, name=f"block{i}_norm{j}")(x, train))
-            x = x + skip
-        x = nn.relu(conv(self.width, 3, "conv_post0")(x))
-        x = nn.relu(conv(self.width, 3, "conv_post1")(x))
-        z = conv(3, 9, "conv_last")(x).astype(jnp.float32)
-        return self.output_scale * jnp.tanh(z) + 0.5
+        Args:
+          k: below `num_sections`.
+          x: the images for k = 0, else the activations that the section before returned.
+          skip: the input of the block as the section before returned it; without effect for k = 0,
+            handed on for odd k.
+          train: as in `__call__`.
+
+        Returns:
+          Activations before the next norm and the input of the next norm's block, or the enhanced
+          images and None.
+        """
+
+        if k == 0:
+            x = skip = nn.relu(self.conv_first(x))
+        else:
+            i, j = divmod(k - 1, 2)
+            x = nn.relu(getattr(self, f"block{i}_norm{j}")(x, train))
+            if j == 1:
+                x = skip = x + skip
+        if k + 1 < self.num_sections:
+            i, j = divmod(k, 2)
+            return getattr(self, f"block{i}_conv{j}")(x), skip
+        x = nn.relu(self.conv_post0(x))
+        x = nn.relu(self.conv_post1(x))
+        z = self.conv_last(x).astype(jnp.float32)
+        return self.output_scale * jnp.tanh(z) + 0.5, None
 
 
 def make_generator(config: ml_collections.ConfigDict) -> nn.Module:
@@ -115,8 +169,8 @@ def make_generator(config: ml_collections.ConfigDict) -> nn.Module:
         )
     if options.architecture != "resnet":
         raise ValueError(f"generator.architecture={options.architecture!r}: use resnet or srcnn")
-    if options.norm not in ("batch", "instance"):
-        raise ValueError(f"generator.norm={options.norm!r}: use batch or instance")
+    if options.norm not in ("batch", "instance", "none"):
+        raise ValueError(f"generator.norm={options.norm!r}: use batch, instance or none")
     return Generator(
         num_blocks=options.num_blocks,
         width=options.width,
