@@ -2,13 +2,15 @@
 
 A plane is a grid of equal tiles, (1, rows, columns, channels) each; a tile is overwritten in place
 once the sweep that reads it is past it. In memory tiles stay where they were computed. On disk they
-lie in a file without a name, which vanishes with the process, and memory holds only the few tiles
-under way.
+lie in a file without a name, which vanishes with the process, and memory holds about two bands of
+them.
 """
 
+import collections
 import concurrent.futures
 import dataclasses
 import functools
+import mmap
 import os
 import shutil
 import tempfile
@@ -22,7 +24,6 @@ from dped_jax.cli import InputError
 
 Grid = tuple[int, int]  # bands and columns of a plane, or those of one tile
 PENDING_WRITES = 2
-ALIGNMENT = 64  # bytes; JAX computes on such host memory without copying it
 Neighbourhood = tuple[tuple[jax.Array, ...], ...]
 
 
@@ -51,8 +52,11 @@ class MemoryPlane:
         """The topmost rows of a tile."""
         return _rows(self._tiles[at], 0, num)
 
+    def forget(self, band: int) -> None:
+        """Does nothing: tiles stay."""
+
     def finish(self) -> None:
-        """Waits for what is under way."""
+        """Does nothing: all is there."""
 
     def close(self) -> None:
         """Frees the tiles."""
@@ -60,7 +64,11 @@ class MemoryPlane:
 
 
 class DiskPlane:
-    """Tiles in a file; written by a thread, while the next ones are computed."""
+    """Tiles in a file that is mapped into memory: JAX reads them there, without a copy.
+
+    A tile is written only when no computation can be reading its old content any more: after as
+    many later tiles as a sweep needs to get past all its neighbours.
+    """
 
     def __init__(self, grid: Grid, shape: tuple[int, ...], dtype: np.dtype, folder: str | None):
         self.grid = grid
@@ -72,8 +80,10 @@ class DiskPlane:
         except OSError:
             self._file.close()
             raise
+        self._map = mmap.mmap(self._file.fileno(), 0)
         self._writer = concurrent.futures.ThreadPoolExecutor(1)
-        self._writes: list[concurrent.futures.Future] = []
+        self._waiting: collections.deque[tuple[Grid, jax.Array]] = collections.deque()
+        self._writes: collections.deque[concurrent.futures.Future] = collections.deque()
 
     def _offset(self, at: Grid) -> int:
         return (at[0] * self.grid[1] + at[1]) * self._tile_bytes
@@ -85,46 +95,49 @@ class DiskPlane:
             count = os.pwrite(self._file.fileno(), data, offset)
             data, offset = data[count:], offset + count
 
-    def _read(self, at: Grid, num_rows: int) -> jax.Array:
-        shape = (1, num_rows, *self._shape[2:])
-        num_bytes = int(np.prod(shape)) * self._dtype.itemsize
-        aligned = np.empty(num_bytes + ALIGNMENT, np.uint8)
-        start = -aligned.ctypes.data % ALIGNMENT
-        tile = aligned[start : start + num_bytes]
-        data, offset = memoryview(tile), self._offset(at)
-        while data:
-            count = os.preadv(self._file.fileno(), [data], offset)
-            data, offset = data[count:], offset + count
-        return jax.device_put(tile.view(self._dtype).reshape(shape), may_alias=True)
+    def _begin_write(self) -> None:
+        while len(self._writes) >= PENDING_WRITES:
+            self._writes.popleft().result()
+        self._writes.append(self._writer.submit(self._write, *self._waiting.popleft()))
 
     def put(self, at: Grid, tile: jax.Array) -> None:
-        """Begins to write the tile of a band and column."""
-        while len(self._writes) >= PENDING_WRITES:
-            self._writes.pop(0).result()
-        self._writes.append(self._writer.submit(self._write, at, tile))
+        """Takes the tile of a band and column, to be written later; it must be computed."""
+        self._waiting.append((at, tile))
+        if len(self._waiting) > self.grid[1] + 2:
+            self._begin_write()
 
     def get(self, at: Grid) -> jax.Array:
         """The tile of a band and column."""
-        return self._read(at, self._shape[1])
+        return self.first_rows(at, self._shape[1])
 
     def first_rows(self, at: Grid, num: int) -> jax.Array:
         """The topmost rows of a tile."""
-        return self._read(at, num)
+        shape = (1, num, *self._shape[2:])
+        offset, count = self._offset(at), int(np.prod(shape))
+        tile = np.frombuffer(self._map, self._dtype, count, offset).reshape(shape)
+        return jax.device_put(tile, may_alias=True)
+
+    def forget(self, band: int) -> None:
+        """Frees the memory, not the file, that a band was read into; reading it again is fine."""
+        length = self.grid[1] * self._tile_bytes
+        start = band * length // mmap.PAGESIZE * mmap.PAGESIZE
+        self._map.madvise(mmap.MADV_DONTNEED, start, (band + 1) * length - start)
 
     def finish(self) -> None:
-        """Waits for the writes under way.
+        """Writes what waits.
 
         Raises:
-          OSError: one failed.
+          OSError: a write failed.
         """
-        for write in self._writes:
-            write.result()
-        self._writes = []
+        while self._waiting:
+            self._begin_write()
+        while self._writes:
+            self._writes.popleft().result()
 
     def close(self) -> None:
         """Frees the file."""
         self._writer.shutdown(cancel_futures=True)
-        self._file.close()
+        self._file.close()  # the map goes with the last array that JAX has of it
 
 
 Plane = MemoryPlane | DiskPlane
@@ -200,7 +213,7 @@ def choose_storage(
 def neighbourhoods(plane: Plane, halo: int) -> Iterator[Neighbourhood]:
     """Goes over a plane, band by band, with what surrounds each tile.
 
-    The tile at (band, column) may be overwritten as soon as its neighbourhood was yielded.
+    The tile at (band, column) may be `put` again as soon as its neighbourhood was yielded.
 
     Args:
       plane: of tiles larger than the halo.
@@ -231,3 +244,5 @@ def neighbourhoods(plane: Plane, halo: int) -> Iterator[Neighbourhood]:
             yield tuple(zip(left, middle, right, strict=True))
             left, middle = middle, right
         above = last_rows
+        if band:
+            plane.forget(band - 1)

@@ -23,7 +23,7 @@ from dped_jax.activations import Grid, Plane, Storage
 from dped_jax.models.generator import Generator, make_generator
 from dped_jax.sections import Tree
 
-TILE = (64, 256)  # rows, columns: activations of few MB run fastest on CPU
+TILE = (64, 512)  # rows, columns: activations of few MB run fastest on CPU
 SINGLE_SWEEP_TILE = (256, 512)  # of networks that recompute the surroundings
 LAG = 2  # tiles that are computed ahead of what is kept of them
 
