@@ -2,13 +2,14 @@
 
 import json
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from real_images import read_patches
 
-from dped_jax import convert, evaluate
+from dped_jax import convert, evaluate, tiles
 from dped_jax.models import vgg
 from dped_jax.train_step import (
     NetworkState,
@@ -37,6 +38,58 @@ def test_released_generators_reproduce_golden_patches(shared_data, phone, suffix
     patches = read_patches(shared_data / f"dped_{phone}" / phone, range(len(golden)), suffix)
     enhanced = jax.jit(make_eval_step(config))({"params": params}, patches)
     np.testing.assert_allclose(enhanced, golden, rtol=0, atol=1e-4)
+
+
+def tensorflow_generator(variables, images, moments):
+    """The release's network in TensorFlow; `moments` gives mean and variance of (1, H, W, C)."""
+    import tensorflow as tf
+
+    def conv(x, i):
+        return tf.nn.conv2d(x, variables[f"W{i}"], 1, "SAME") + variables[f"b{i}"]
+
+    def norm(x, k):
+        mean, variance = moments(x)
+        shift = variables[f"Variable_{2 * k}" if k else "Variable"]
+        return variables[f"Variable_{2 * k + 1}"] * (x - mean) / (variance + 1e-3) ** 0.5 + shift
+
+    x = tf.nn.relu(conv(images, 1))
+    for block in range(4):
+        skip = x
+        for k in (2 * block, 2 * block + 1):
+            x = tf.nn.relu(norm(conv(x, k + 2), k))
+        x = x + skip
+    x = tf.nn.relu(conv(tf.nn.relu(conv(x, 10)), 11))
+    return (0.58 * tf.tanh(conv(x, 12)) + 0.5)[0].numpy()
+
+
+def test_the_golden_photo_differs_by_what_tensorflow_makes_of_variance(shared_data):
+    """Its float32 moments are off by up to 2e-4 on a photo; with exact ones, its output is ours."""
+    tf = pytest.importorskip("tensorflow", reason="computes with TensorFlow")
+    photo, golden = (
+        cv2.imread(str(shared_data / name), cv2.IMREAD_COLOR_RGB)
+        for name in ("photos/iphone_1280x720_0.png", "golden/iphone_1280x720_0_iphone_orig.png")
+    )
+    prefix = shared_data / "released_models" / "iphone_orig"
+    variables = convert.read_tensorflow_checkpoint(str(prefix))
+    images = np.float32(photo)[None] / np.float32(255)
+
+    def exact_moments(x):
+        x = np.float64(x.numpy())
+        mean = x.mean((1, 2), keepdims=True)
+        return np.float32(mean), np.float32(np.square(x - mean).mean((1, 2), keepdims=True))
+
+    def own_moments(x):
+        return tf.nn.moments(x, [1, 2], keepdims=True)
+
+    own, exact = (
+        tiles.to_integers(tensorflow_generator(variables, images, moments))
+        for moments in (own_moments, exact_moments)
+    )
+    config, params = convert.convert_generator(variables)
+    ours = tiles.to_integers(tiles.PhotoEnhancer(config, {"params": params})(photo))
+    assert np.mean(own != golden) < 1e-4
+    assert np.mean(ours != exact) < 1e-4
+    assert np.abs(ours.astype(int) - golden).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["iphone_orig", "dped_resnet_8_32", "dped_srcnn"])
