@@ -63,7 +63,7 @@ def tensorflow_generator(variables, images, moments):
 
 
 def test_the_golden_photo_differs_by_what_tensorflow_makes_of_variance(shared_data):
-    """Its float32 moments are off by up to 2e-4 on a photo; with exact ones, its output is ours."""
+    """Its float32 moments of a whole photo are off; with exact ones, its output is ours."""
     tf = pytest.importorskip("tensorflow", reason="computes with TensorFlow")
     photo, golden = (
         cv2.imread(str(shared_data / name), cv2.IMREAD_COLOR_RGB)
