@@ -116,13 +116,17 @@ def prepare(
     )
     record_dir = work / "pairs"
     record_dir.mkdir(parents=True, exist_ok=True)
-    todo = [pair for pair in pairs if not _finished(pair, record_dir)]
+    finished = {pair.name: _finished_record(pair, record_dir) for pair in pairs}
+    todo = [pair for pair in pairs if finished[pair.name] is None]
     if todo:
         process = functools.partial(
             photo_pairs.process_pair, settings=settings, work_dir=os.fspath(record_dir)
         )
         run(process, todo, "aligning")
-    records = [photo_pairs.read_record(record_dir / f"{pair.name}.json") for pair in pairs]
+    records = [
+        finished[pair.name] or photo_pairs.read_record(record_dir / f"{pair.name}.json")
+        for pair in pairs
+    ]
     rows = archive.make_rows(records, unmatched, splits, scene_separator)
     windows = [window for record in records for window in record["windows"]]
     changed = archive.publish(
@@ -174,12 +178,13 @@ def _keep_settings(file: epath.Path, settings: Mapping[str, object]) -> None:
         )
 
 
-def _finished(pair: photo_pairs.PhotoPair, record_dir: epath.Path) -> bool:
-    """Whether a record is there, and of these files."""
+def _finished_record(pair: photo_pairs.PhotoPair, record_dir: epath.Path) -> dict[str, Any] | None:
+    """The record of a pair, if it is there and of these files."""
     record = photo_pairs.read_record(record_dir / f"{pair.name}.json")
     if record is None or record["retry"]:
-        return False
-    return record["bytes"] == [epath.Path(file).stat().length for file in (pair.phone, pair.dslr)]
+        return None
+    sizes = [epath.Path(file).stat().length for file in (pair.phone, pair.dslr)]
+    return record if record["bytes"] == sizes else None
 
 
 def _settings() -> photo_pairs.Settings:
