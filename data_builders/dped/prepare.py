@@ -175,6 +175,7 @@ def _keep_settings(file: epath.Path, settings: Mapping[str, object]) -> None:
         raise InputError(
             f"{file}: an earlier run had {name}={before.get(name)!r}, this one has"
             f" {settings.get(name)!r}: choose another --output_dir, or remove {file.parent}"
+            f" and {file.parents[2] / file.parent.name}"
         )
 
 
