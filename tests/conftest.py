@@ -11,6 +11,7 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import browser as chromium
 import numpy as np
 import pytest
 import tiny
@@ -31,6 +32,13 @@ def real_pairs(shared_data) -> tuple[np.ndarray, np.ndarray]:
     """The first 8 iPhone / Canon pairs, each (8, 100, 100, 3) uint8."""
     folder = shared_data / "dped_iphone"
     return read_patches(folder / "iphone", range(8)), read_patches(folder / "canon", range(8))
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium, started once."""
+    with chromium.launched() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

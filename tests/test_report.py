@@ -8,13 +8,14 @@ import re
 import subprocess
 import sys
 
+import browser as chromium
 import cv2
 import numpy as np
 import pytest
 from absl import flags
 
 from configs import demo
-from dped_jax import report
+from dped_jax import report, web_page
 from dped_jax.cli import InputError
 
 VOID = {"img", "input", "meta", "br"}
@@ -156,7 +157,7 @@ def test_pictures_are_embedded_and_nothing_is_fetched(run):
 
 
 def test_large_photographs_are_shown_smaller():
-    shown = decoded(report.data_uri(smooth(5, 100, 3200), "jpeg"))
+    shown = decoded(web_page.data_uri(smooth(5, 100, 3200), "jpeg"))
     assert shown.shape == (50, 1600, 3)
 
 
@@ -204,6 +205,19 @@ def test_configuration_is_on_the_page_folded(run):
     assert page.all("details") == [{}]
 
 
+@pytest.mark.parametrize("viewport", [chromium.DESKTOP, chromium.PHONE])
+def test_page_in_a_browser(run, browser, viewport):
+    run("SIMULATED")
+    with chromium.opened(browser, (run.folder / "report.html").as_uri(), viewport) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+        assert chromium.accessibility_findings(page) == []
+        split = "getComputedStyle(document.querySelector('.compare')).getPropertyValue('--split')"
+        assert page.evaluate(split) == "50%"
+        page.locator("input[type=range]").focus()
+        page.keyboard.press("ArrowLeft")
+        assert page.evaluate(split) == "49%"
+
+
 def corners(chart: str) -> list[list[tuple[float, float]]]:
     return [
         [tuple(map(float, corner.split(","))) for corner in curve["points"].split()]
@@ -242,10 +256,10 @@ def test_curves_of_several_terms_and_not_of_accuracy():
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize("points", [[(1, 0.0)], [(5, 3.0), (9, 3.0)], [(1, 1e-9), (2, 1e9)]])
 def test_charts_stay_inside_their_frame(points, log):
-    (curve,) = corners(report.line_chart("a < b", "c", {"d": points}, log=log))
+    (curve,) = corners(web_page.line_chart("a < b", "c", {"d": points}, log=log))
     for x, y in curve:
-        assert report.LEFT <= x <= report.RIGHT
-        assert report.TOP <= y <= report.BOTTOM
+        assert web_page.LEFT <= x <= web_page.RIGHT
+        assert web_page.TOP <= y <= web_page.BOTTOM
 
 
 @pytest.mark.parametrize(
@@ -253,7 +267,7 @@ def test_charts_stay_inside_their_frame(points, log):
     [(0, 600, [0, 100, 200, 300, 400, 500, 600]), (18.3, 25.2, [20, 22, 24]), (3, 3.1, None)],
 )
 def test_ticks_are_round_and_inside(low, high, expected):
-    found = report.ticks(low, high)
+    found = web_page.ticks(low, high)
     assert all(low <= tick <= high for tick in found)
     assert 2 <= len(found) <= 8
     if expected:
@@ -270,7 +284,7 @@ def test_ticks_are_round_and_inside(low, high, expected):
     ],
 )
 def test_ticks_of_a_logarithmic_axis_are_round_and_inside(low, high, expected):
-    found = report.ticks(low, high, log=True)
+    found = web_page.ticks(low, high, log=True)
     assert all(low <= tick <= high for tick in found)
     assert 2 <= len(found) <= 9
     if expected:

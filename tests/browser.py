@@ -1,0 +1,63 @@
+"""A real headless Chromium for tests of pages; the tests skip where none is installed."""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+ARGS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+DESKTOP = {"width": 1280, "height": 800}
+PHONE = {"width": 375, "height": 740}
+
+
+@contextlib.contextmanager
+def launched() -> Iterator[Any]:
+    """Starts Chromium; yields playwright's browser."""
+    executable = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not executable:
+        pytest.skip("needs Chromium (apt-get install chromium): the page was not opened")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright, tempfile.TemporaryDirectory() as home:
+        browser = playwright.chromium.launch(
+            executable_path=executable,
+            chromium_sandbox=False,
+            args=ARGS,
+            env={"HOME": home, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+        )
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def opened(browser: Any, url: str, viewport: dict[str, int] = DESKTOP, **options) -> Iterator[Any]:
+    """Opens a page in a fresh profile; fails on any script error that it reports."""
+    context = browser.new_context(viewport=viewport, **options)
+    page = context.new_page()
+    errors = []
+    page.on("pageerror", lambda error: errors.append(error))  # noqa: PLW0108 (a method of a builtin is refused)
+    page.goto(url)
+    yield page
+    context.close()
+    assert not errors
+
+
+def accessibility_findings(page: Any) -> list[str]:
+    """What axe-core finds on a page, serious or critical: the rule and where it is broken."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    return [
+        f"{found['id']}: {node['html'][:200]}"
+        for found in Axe().run(page).response["violations"]
+        if found["impact"] in ("serious", "critical")
+        for node in found["nodes"]
+    ]
