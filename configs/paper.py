@@ -22,7 +22,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.crop = 0  # pixels, side of a random crop of each training patch; 0 takes it whole
 
     config.generator = ml_collections.ConfigDict()
-    config.generator.architecture = "resnet"  # or "srcnn" (Dong et al., section 4.1)
+    config.generator.architecture = "resnet"  # or "srcnn" (Dong et al., 4.1), or "identity" (3.1.2)
     config.generator.num_blocks = 4  # residual blocks (3.2.2)
     config.generator.width = 64  # channels (3.2.2)
     config.generator.norm = "batch"  # (3.2.2); or "instance" (release), or "none"
@@ -32,7 +32,8 @@ def get_config() -> ml_collections.ConfigDict:
     )
 
     config.discriminator = ml_collections.ConfigDict()
-    config.discriminator.architecture = "bi_channel"  # (3.1.2); or "single_channel" (release)
+    # (3.1.2); or "single_channel" (release), or "counterpart": the bi-channel one, shown one image
+    config.discriminator.architecture = "bi_channel"
     config.discriminator.width = 1.0  # channels as published times this; below 1 for small tests
 
     config.vgg = ml_collections.ConfigDict()

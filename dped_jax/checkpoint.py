@@ -297,6 +297,14 @@ def initial_generator(workdir: str, template: NetworkState) -> NetworkState:
     )
 
 
+def list_steps(workdir: pathlib.Path) -> list[int]:
+    """Steps of the checkpoints of a workdir, ascending; none where there is no workdir."""
+    if not (workdir / "checkpoints").is_dir():
+        return []
+    with open_manager(workdir, read_only=True) as manager:
+        return sorted(manager.all_steps())
+
+
 def load_generator(
     workdir: pathlib.Path, which: str = "best"
 ) -> tuple[ml_collections.ConfigDict, Tree, int]:

@@ -26,7 +26,14 @@ from tqdm import tqdm
 from dped_jax import checkpoint, cli, evaluate, input_pipeline, tiles
 from dped_jax.cli import InputError
 from dped_jax.models import vgg
-from dped_jax.train_step import TrainState, create_train_state, make_eval_step, make_train_step
+from dped_jax.train_step import (
+    TrainState,
+    create_train_state,
+    make_discriminator_eval_step,
+    make_eval_step,
+    make_train_step,
+    to_float,
+)
 
 
 class MetricsWriter:
@@ -141,23 +148,39 @@ def mean_metrics(pending: list[tuple[int, dict[str, jax.Array]]], manager: Any) 
 
 def make_validation(
     config: ml_collections.ConfigDict, writer: MetricsWriter | None
-) -> Callable[[int, Any], dict[str, float]]:
-    """Builds `validate(step, variables)`: scores on the validation split, and a picture."""
+) -> Callable[[int, TrainState], dict[str, float]]:
+    """Builds `validate(step, state)`: scores on the validation split, and a picture."""
     source = input_pipeline.open_split(config, "validation")
     eval_step = jax.jit(make_eval_step(config))
+    judge = jax.jit(make_discriminator_eval_step(config)) if config.loss.texture else None
 
-    def validate(step: int, variables: Any) -> dict[str, float]:
-        variables = jax.device_get(variables)
-        pairs = input_pipeline.eval_batches(source, config.eval.batch_size, config.eval.num_pairs)
-        scores = evaluate.score_batches(lambda phone: eval_step(variables, phone), pairs)
+    def pairs():
+        return input_pipeline.eval_batches(source, config.eval.batch_size, config.eval.num_pairs)
+
+    def accuracy(variables: Any, discriminator_variables: Any) -> float:
+        accuracies = [
+            judge(discriminator_variables, eval_step(variables, b["phone"]), to_float(b["dslr"]))
+            for b in pairs()
+        ]
+        return float(np.mean(np.concatenate(accuracies)))
+
+    def validate(step: int, state: TrainState) -> dict[str, float]:
+        variables = jax.device_get(state.generator.variables)
+        scores = evaluate.score_batches(lambda phone: eval_step(variables, phone), pairs())
         summary = evaluate.summarize(scores["enhanced"])
+        if judge:
+            discriminator = jax.device_get(state.discriminator.variables)
+            summary["discriminator_accuracy"] = accuracy(variables, discriminator)
         if writer:
             num = min(config.eval.num_pictures, len(source))
             shown = input_pipeline.load_pairs(source, range(num))
             enhanced = np.asarray(eval_step(variables, shown["phone"]))
             writer.picture(step, picture_grid(enhanced=enhanced, **shown))
             writer.scalars(step, "validation", summary)
-            tqdm.write(evaluate.format_summary("validation", summary))
+            line = evaluate.format_summary("validation", summary)
+            if judge:
+                line += f"   discriminator {summary['discriminator_accuracy']:.1%}"
+            tqdm.write(line)
         return summary
 
     return validate
@@ -258,7 +281,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
                     tqdm.write(f"step {step}  {listed}")
             progress.update(options.batch_size)
             if saving:
-                scores = validate(step, state.generator.variables) if evaluating else None
+                scores = validate(step, state) if evaluating else None
                 checkpoint.save_state(manager, state, batches.get_state(), scores)
     return state
 

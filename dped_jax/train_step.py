@@ -166,9 +166,9 @@ def discriminator_input(config, enhanced, dslr, labels) -> jax.Array:
     labels = labels[:, None, None, None]
     enhanced, dslr = map(discriminators.to_grayscale, (enhanced, dslr))
     first = jnp.where(labels, dslr, enhanced)
-    if config.discriminator.architecture == "single_channel":
-        return first
-    return jnp.concatenate([first, jnp.where(labels, enhanced, dslr)], axis=-1)
+    if config.discriminator.architecture == "bi_channel":
+        return jnp.concatenate([first, jnp.where(labels, enhanced, dslr)], axis=-1)
+    return first
 
 
 def _check(config: ml_collections.ConfigDict) -> None:
@@ -285,5 +285,26 @@ def make_eval_step(config: ml_collections.ConfigDict) -> Callable[[Any, jax.Arra
 
     def step(variables, images):
         return generator.apply(variables, to_float(images))
+
+    return step
+
+
+def make_discriminator_eval_step(
+    config: ml_collections.ConfigDict,
+) -> Callable[[Any, jax.Array, jax.Array], jax.Array]:
+    """Builds the discriminator as it is judged, with batch norm's running statistics.
+
+    The returned `step(variables, enhanced, dslr)` takes (N, H, W, 3) float32 images in [0, 1] and
+    gives the accuracy on each pair, (N,) float32 in {0, 0.5, 1}: each is asked with both labels.
+    """
+    discriminator = discriminators.make_discriminator(config)
+
+    def step(variables, enhanced, dslr):
+        def is_right(label):
+            labels = jnp.full(enhanced.shape[0], label)
+            shown = discriminator_input(config, enhanced, dslr, labels)
+            return (discriminator.apply(variables, shown) > 0) == labels
+
+        return (is_right(True) + jnp.float32(is_right(False))) / 2
 
     return step

@@ -41,7 +41,9 @@ _PHONE_DIR = flags.DEFINE_string(
 )
 _DSLR_DIR = flags.DEFINE_string("dslr_dir", None, "Flat folder of their DSLR partners.")
 _TEST_PAIRS = flags.DEFINE_integer(
-    "test_pairs", -1, "With flat folders: the last N pairs are test; -1: 5 %, at most 2,000."
+    "test_pairs",
+    -1,
+    "With flat folders: the last N pairs are test, 0 for none; -1: 5 %, at most 2,000.",
 )
 _VALIDATION_PAIRS = flags.DEFINE_integer(
     "validation_pairs", -1, "With flat folders: the N before those, 0 for none; -1: 5 % likewise."

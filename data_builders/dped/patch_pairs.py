@@ -212,24 +212,25 @@ def find_flat(
     Args:
       phone_dir: folder of the phone's patches.
       dslr_dir: folder of the DSLR camera's patches.
-      test_pairs: pairs to hold out for test, at least 1; -1 is the rule of `hold_out_last`.
-      validation_pairs: pairs to hold out for validation; 0 leaves that split out; -1 likewise.
+      test_pairs: pairs to hold out for test; 0 leaves that split out; -1 is the rule of
+        `hold_out_last`.
+      validation_pairs: pairs to hold out for validation; 0 and -1 likewise.
 
     Returns:
-      Pairs by split: train, validation (unless 0 were asked for), test.
+      Pairs by split: train, validation, test, without those of which 0 were asked for.
 
     Raises:
       InputError: as `find_pairs`; a count is out of range or leaves nothing to train on.
     """
-    if test_pairs < 1 and test_pairs != -1:
-        raise InputError(f"--test_pairs={test_pairs}: must be 1 or more, or -1 for 5 %")
-    if validation_pairs < -1:
-        raise InputError(f"--validation_pairs={validation_pairs}: must be 0 or more, or -1 for 5 %")
-    train, test = hold_out_last(find_pairs(phone_dir, dslr_dir), test_pairs, str(phone_dir))
-    if not validation_pairs:
-        return {"train": train, "test": test}
-    train, validation = hold_out_last(train, validation_pairs, str(phone_dir))
-    return {"train": train, "validation": validation, "test": test}
+    counts = {"test": test_pairs, "validation": validation_pairs}
+    for split, count in counts.items():
+        if count < -1:
+            raise InputError(f"--{split}_pairs={count}: must be 0 or more, or -1 for 5 %")
+    train, held_out = find_pairs(phone_dir, dslr_dir), {}
+    for split, count in counts.items():
+        if count:
+            train, held_out[split] = hold_out_last(train, count, str(phone_dir))
+    return {"train": train} | dict(reversed(held_out.items()))
 
 
 def hold_out_last(pairs: list[Pair], count: int, where: str) -> tuple[list[Pair], list[Pair]]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,8 +19,16 @@ LINE_STYLES = ("-", "--", ":", "-.")
 
 
 def write_json(path: pathlib.Path, results: dict[str, Any]) -> None:
-    """Writes results; NaN and infinity, which JSON does not have, are an error (ValueError)."""
-    cli.write_atomically(path, json.dumps(results, indent=2, allow_nan=False) + "\n")
+    """Writes results; NaN, as the mean of no values is, becomes null, which JSON has."""
+    cli.write_atomically(path, json.dumps(_without_nan(results), indent=2, allow_nan=False) + "\n")
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -50,3 +50,25 @@ class SRCNN(nn.Module):
         x = nn.relu(self.conv_middle(x))
         z = self.conv_last(x).astype(jnp.float32) + self.bias_last
         return self.output_scale * jnp.tanh(z) + 0.5, None
+
+
+class Identity(nn.Module):
+    """Leaves images as they are, to train a discriminator on the phone's own (section 3.1.2).
+
+    Its one parameter is the constant 1: a model without arrays cannot be saved.
+    """
+
+    num_sections: int = 1
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+        """Returns the images; `train` is without effect."""
+        del train
+        return images * jax.lax.stop_gradient(self.param("one", nn.initializers.ones, (1,)))
+
+    def section(
+        self, k: int, x: jax.Array, skip: jax.Array | None, train: bool = False
+    ) -> tuple[jax.Array, None]:
+        """The images, and None."""
+        del k, skip
+        return self(x, train), None

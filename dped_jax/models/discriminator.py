@@ -15,8 +15,8 @@ def to_grayscale(images: jax.Array) -> jax.Array:
     return images @ jnp.array([[0.2989], [0.5870], [0.1140]], images.dtype)
 
 
-class BiChannelDiscriminator(nn.Module):
-    """The paper's discriminator of two images at once (sections 3.1.2, 3.2.2).
+class PaperDiscriminator(nn.Module):
+    """The paper's discriminator: of two images at once, or its counterpart of one (section 3.1.2).
 
     Six 3x3 convs (kernel size unstated) of 64, 64, 128, 128, 256, 256 channels, the second of each
     two with stride 2, each followed by LeakyReLU and batch norm; fully connected 1024 and 1.
@@ -28,10 +28,10 @@ class BiChannelDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-        """Tells which of two images is the DSLR's.
+        """Tells which of two images is the DSLR's, or whether a single one is.
 
         Args:
-          images: (N, H, W, 2) float32 in [0, 1]: two grayscale images as channels.
+          images: (N, H, W, 2) float32 in [0, 1]: two grayscale images as channels; or (N, H, W, 1).
           train: see `Generator`.
 
         Returns:
@@ -107,12 +107,13 @@ def make_discriminator(config: ml_collections.ConfigDict) -> nn.Module:
     """
     options = config.discriminator
     architectures = {
-        "bi_channel": BiChannelDiscriminator,
+        "bi_channel": PaperDiscriminator,
+        "counterpart": PaperDiscriminator,
         "single_channel": SingleChannelDiscriminator,
     }
     if options.architecture not in architectures:
         raise ValueError(
-            f"discriminator.architecture={options.architecture!r}: use bi_channel or single_channel"
+            f"discriminator.architecture={options.architecture!r}: use one of {list(architectures)}"
         )
     dtype = jnp.dtype(config.compute_dtype)
     return architectures[options.architecture](width=options.width, dtype=dtype)

@@ -167,8 +167,12 @@ def make_generator(config: ml_collections.ConfigDict) -> nn.Module:
             kernel_init=INITIALIZERS[options.kernel_init],
             dtype=dtype,
         )
+    if options.architecture == "identity":
+        return baselines.Identity()
     if options.architecture != "resnet":
-        raise ValueError(f"generator.architecture={options.architecture!r}: use resnet or srcnn")
+        raise ValueError(
+            f"generator.architecture={options.architecture!r}: use resnet, srcnn or identity"
+        )
     if options.norm not in ("batch", "instance", "none"):
         raise ValueError(f"generator.norm={options.norm!r}: use batch, instance or none")
     return Generator(

@@ -134,7 +134,11 @@ def test_flags_that_cannot_be_met_end_in_one_line(
 
 @pytest.mark.parametrize(
     ("test_pairs", "validation_pairs", "message"),
-    [(6, -1, "too few to hold out 6"), (0, 1, "--test_pairs=0"), (1, -2, "--validation_pairs=-2")],
+    [
+        (6, -1, "too few to hold out 6"),
+        (-2, 1, "--test_pairs=-2"),
+        (1, -2, "--validation_pairs=-2"),
+    ],
 )
 def test_split_sizes_out_of_range(tmp_path, make_folder, test_pairs, validation_pairs, message):
     folders = build.FlatFolders(

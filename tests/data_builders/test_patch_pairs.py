@@ -149,3 +149,5 @@ def test_flat_folders_end_with_validation_then_test(tmp_path, make_folder):
         "test": ["9", "10", "11"],
     }
     assert list(patch_pairs.find_flat(*folders, 3, 0)) == ["train", "test"]
+    splits = patch_pairs.find_flat(*folders, test_pairs=0, validation_pairs=4)
+    assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 8, "validation": 4}

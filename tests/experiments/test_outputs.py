@@ -11,10 +11,10 @@ from dped_jax.experiments import outputs
 
 
 def test_json_has_no_nan(tmp_path):
-    outputs.write_json(tmp_path / "r.json", {"a": [1, None]})
-    assert json.loads((tmp_path / "r.json").read_text()) == {"a": [1, None]}
+    outputs.write_json(tmp_path / "r.json", {"a": [1, None, float("nan")], "b": (0.5,)})
+    assert json.loads((tmp_path / "r.json").read_text()) == {"a": [1, None, None], "b": [0.5]}
     with pytest.raises(ValueError, match="JSON"):
-        outputs.write_json(tmp_path / "bad.json", {"a": float("nan")})
+        outputs.write_json(tmp_path / "bad.json", {"a": float("inf")})
     assert not (tmp_path / "bad.json").exists()
 
 

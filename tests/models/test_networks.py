@@ -98,7 +98,7 @@ def test_grayscale_weights():
 
 def test_bi_channel_discriminator_against_torch():
     torch = pytest.importorskip("torch", reason="the independent implementation")
-    network = discriminator.BiChannelDiscriminator(width=0.125)
+    network = discriminator.PaperDiscriminator(width=0.125)
     images = np.random.default_rng(0).random((3, 50, 50, 2), np.float32)
     variables = network.init(jax.random.PRNGKey(0), jnp.zeros((1, 50, 50, 2)))
     rng = np.random.default_rng(1)

@@ -1,0 +1,113 @@
+"""Section 3.1.2: how well discriminators of two images and of one tell phone from DSLR patches.
+
+    python -m dped_jax.experiments.discriminators --config=configs/discriminators.py \
+        --output_dir=runs/discriminators
+
+Trains what `config.models` lists, by dped_jax.train with the phone's patches in place of enhanced
+ones; the same command resumes. Writes accuracies.csv, accuracies.png, results.json and report.html
+to the output folder, and to models/ the workdirs.
+"""
+
+import pathlib
+from typing import Any
+
+import ml_collections
+from absl import flags
+from ml_collections import config_flags
+
+from dped_jax import cli, report, web_page
+from dped_jax.experiments import outputs, training
+
+TITLE = "Telling phone from DSLR patches (section 3.1.2)"
+
+
+def accuracies(workdir: pathlib.Path) -> dict[str, list[tuple[int, float]]]:
+    """Accuracy in [0, 1] by step, on "train" batches and the "validation" split, from a workdir."""
+    groups = report.read_metrics(workdir / "metrics.jsonl")
+    return {group: series["discriminator_accuracy"] for group, series in groups.items()}
+
+
+def reaches(series: list[tuple[int, float]], accuracy: float) -> int | None:
+    """The first step at which a series is at least at an accuracy, None where it never is."""
+    return next((step for step, value in series if value >= accuracy), None)
+
+
+def summarize(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> dict[str, Any]:
+    """What results.json holds: for every model its accuracies by step, and the paper's."""
+    results = {}
+    for name, entry in config.models.items():
+        series = accuracies(output_dir / "models" / name)
+        held_out = series["validation"]
+        results[name] = {
+            "title": entry.title,
+            "batch_size": entry.model.train.batch_size,
+            "num_steps": held_out[-1][0],
+            "final_accuracy": held_out[-1][1],
+            "best_accuracy": max(value for _, value in held_out),
+            "published": entry.published and list(entry.published),
+            "reaches_published_at_step": entry.published and reaches(held_out, entry.published[0]),
+            "held_out": held_out,
+            "train": series["train"],
+        }
+    return {"experiment": TITLE, "phone": config.phone, "models": results}
+
+
+def make_page(results: dict[str, Any]) -> str:
+    """The report of what `summarize` gives."""
+    header = ["network", "steps", "final accuracy", "best", "training batches", "paper"]
+    rows = []
+    for model in results["models"].values():
+        published = "not given"
+        if model["published"]:
+            published = "{:.0%} after {} steps".format(*model["published"])
+        values = (model["final_accuracy"], model["best_accuracy"], model["train"][-1][1])
+        percentages = [f"{value:.1%}" for value in values]
+        rows.append([model["title"], str(model["num_steps"]), *percentages, published])
+    batch_sizes = sorted({model["batch_size"] for model in results["models"].values()})
+    caption = (
+        f"Accuracy on held-out patches of {results['phone']}; batches of "
+        f"{' and '.join(map(str, batch_sizes))}; chance is 50 %"
+    )
+    curves = {
+        label: web_page.line_chart(
+            label,
+            "accuracy",
+            {model["title"]: model[group] for model in results["models"].values()},
+        )
+        for group, label in (("held_out", "Held-out patches"), ("train", "Training batches"))
+    }
+    charts = f'<div class="charts">{"".join(curves.values())}</div>'
+    sections = {"Accuracy": web_page.table(caption, header, rows), "By iteration": charts}
+    return web_page.page(TITLE, "", sections)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    config, output_dir = FLAGS.config, pathlib.Path(FLAGS.output_dir)
+    for name, entry in config.models.items():
+        training.ensure_trained(entry.model, output_dir / "models" / name)
+    results = summarize(config, output_dir)
+    rows = [
+        [name, split, step, value]
+        for name, model in results["models"].items()
+        for split in ("train", "held_out")
+        for step, value in model[split]
+    ]
+    header = ["model", "patches", "step", "accuracy"]
+    outputs.write_csv(output_dir / "accuracies.csv", header, rows)
+    curves = {model["title"]: model["held_out"] for model in results["models"].values()}
+    outputs.write_plot(output_dir / "accuracies.png", TITLE, "iterations", "accuracy", curves)
+    outputs.write_json(output_dir / "results.json", results)
+    cli.write_atomically(output_dir / "report.html", make_page(results))
+    for model in results["models"].values():
+        print(f"{model['final_accuracy']:6.1%} after {model['num_steps']} steps: {model['title']}")
+    print(f"report: {output_dir}/report.html")
+
+
+FLAGS = flags.FLAGS
+
+if __name__ == "__main__":
+    config_flags.DEFINE_config_file("config", "configs/discriminators.py", "The comparison.")
+    flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
+    cli.run(main)

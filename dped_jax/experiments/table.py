@@ -1,0 +1,306 @@
+"""Tables 2 and 3: methods and phones, scored by one protocol.
+
+    python -m dped_jax.experiments.table --config=configs/table2.py --output_dir=runs/table2
+
+Trains what the config lists and is not there yet, in output_dir/models; the same command goes on
+after an interruption. Scores are those of protocol `pirm` (README). A method that has no result for
+a phone is a dash with a footnote. Writes results.json, scores.csv, sheets of pictures and
+report.html.
+"""
+
+import pathlib
+import string
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from absl import flags, logging
+from ml_collections import config_flags
+
+from dped_jax import checkpoint, cli, evaluate, held_out, input_pipeline, tiles
+from dped_jax.cli import InputError
+from dped_jax.experiments import outputs, sheets, table_page, training
+from dped_jax.train_step import make_eval_step
+
+METRICS = ("psnr", "ms_ssim", "ssim")
+BATCH_SIZE = 50
+Batches = Callable[[pathlib.Path | None], Iterator[evaluate.Pairs]]
+
+
+class NotThereError(InputError):
+    """A method was not given for a phone: a dash in the table, not a failure."""
+
+
+def filled(path: str, **values: object) -> str:
+    """Fills the {phone}, {seed} and {models} of a path of the config.
+
+    Raises:
+      InputError: the path has other fields.
+    """
+    names = {name for _, name, _, _ in string.Formatter().parse(path) if name is not None}
+    if not names <= values.keys():
+        raise InputError(f"config: {path!r}: write only {{phone}}, {{seed}} and {{models}} in it")
+    return path.format(**values)
+
+
+def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[Batches, Any]:
+    """Opens the pictures that are scored for a phone.
+
+    Returns:
+      A function that yields batches of "phone" and "dslr", and of "enhanced" where it is given
+      a folder; and the configuration of the dataset, None for folders.
+
+    Raises:
+      InputError: there is no such dataset or folder.
+    """
+    if config.phone_dir or config.dslr_dir:
+        names = ("phone_dir", "dslr_dir")
+        folders = {name: pathlib.Path(filled(config[name], phone=phone)) for name in names}
+        evaluate.matching_images(folders)
+
+        def from_folders(enhanced_dir):
+            enhanced = {"enhanced_dir": enhanced_dir} if enhanced_dir else {}
+            return evaluate.folder_batches(folders | enhanced, BATCH_SIZE)
+
+        return from_folders, None
+    dataset = ml_collections.ConfigDict({"data": {"data_dir": config.data_dir, "phone": phone}})
+    source = input_pipeline.open_split(dataset, config.split)
+
+    def from_split(enhanced_dir):
+        if enhanced_dir:
+            return evaluate.split_batches(source, enhanced_dir, BATCH_SIZE)
+        return input_pipeline.eval_batches(source, BATCH_SIZE)
+
+    return from_split, dataset
+
+
+def find_method(
+    config: ml_collections.ConfigDict, name: str, phone: str, seed: int, models: pathlib.Path
+) -> tuple[pathlib.Path, bool]:
+    """Finds a method's workdir, trained if need be, or its folder of pictures.
+
+    Returns:
+      The path, and whether it is a folder of pictures.
+
+    Raises:
+      NotThereError: a workdir or folder that the config names does not exist.
+      InputError: the training failed.
+    """
+    method = config.methods[name]
+    values = {"phone": phone, "seed": seed, "models": models}
+    for field in ("workdir", "enhanced_dir"):
+        if method[field]:
+            path = pathlib.Path(filled(method[field], **values))
+            if not path.is_dir():
+                raise NotThereError(f"config.methods.{name}.{field}: no folder {path}")
+            return path, field == "enhanced_dir"
+    if method.model is None:
+        raise InputError(f"config.methods.{name}: give its model, workdir or enhanced_dir")
+    model = method.model.copy_and_resolve_references()
+    model.seed = seed
+    model.data.data_dir, model.data.phone = config.data_dir, phone
+    model.vgg.weights = config.vgg_weights
+    model.train.init_from = filled(model.train.init_from, **values)
+    workdir = models / f"{name}_{phone}_{seed}"
+    training.ensure_trained(model, workdir)
+    return workdir, False
+
+
+def score_method(
+    config: ml_collections.ConfigDict, path: pathlib.Path, is_folder: bool, pairs: Batches, dataset
+) -> tuple[dict[str, evaluate.Scores], dict[str, Any], Callable]:
+    """Scores one method on the pictures of one phone.
+
+    Returns:
+      What `evaluate.score_batches` returns, what is to be noted of the method, and a function that
+      gives the (n, H, W, 3) uint8 pictures of a batch of pairs.
+
+    Raises:
+      InputError: the model has seen these photographs in training; pictures are missing.
+    """
+    if is_folder:
+        scores = evaluate.score_batches(None, pairs(path))
+        return scores, {"enhanced_dir": str(path)}, lambda batch: batch["enhanced"]
+    model, variables, step = checkpoint.load_generator(path, config.step)
+    if dataset:
+        held_out.check_held_out(path, dataset, config.split)
+    eval_step = jax.jit(make_eval_step(model))
+
+    def enhance(images):
+        return eval_step(variables, images)
+
+    scores = evaluate.score_batches(enhance, pairs(None))
+    noted = {"workdir": str(path), "step": step}
+    if model.loss.content and model.vgg.weights == "random":
+        noted["vgg"] = "random"
+    return scores, noted, lambda batch: tiles.to_integers(np.asarray(enhance(batch["phone"])))
+
+
+def summarize_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means of the scores of a method's runs, and of several their range (max - min)."""
+    summary = {metric: float(np.mean([run[metric] for run in runs])) for metric in METRICS}
+    if len(runs) > 1:
+        summary["range"] = {m: float(np.ptp([run[m] for run in runs])) for m in METRICS}
+    return summary | {"runs": runs}
+
+
+def picked(batches: Iterator[evaluate.Pairs], indices: np.ndarray) -> evaluate.Pairs:
+    """The pairs of these indices, in their order, of all that batches yield.
+
+    Pictures of one size only: those that differ from the first in size are left out.
+    """
+    found, start = {}, 0
+    for batch in batches:
+        num = len(batch["dslr"])
+        for i in indices[(indices >= start) & (indices < start + num)]:
+            found[int(i)] = {name: images[i - start] for name, images in batch.items()}
+        start += num
+    rows = [found[int(i)] for i in indices]
+    rows = [row for row in rows if row["dslr"].shape == rows[0]["dslr"].shape]
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def draw_sheets(
+    config: ml_collections.ConfigDict, output_dir: pathlib.Path, phone: str, pairs: Batches, shown
+) -> list[dict[str, Any]]:
+    """Draws sheets of input, each method and target: evenly chosen pairs, and the worst ones.
+
+    Args:
+      config: the table's.
+      output_dir: where PNG files go.
+      phone: named in the files' names.
+      pairs: from `open_pairs`.
+      shown: for each method its title, PSNR of every picture, folder or None, and the function
+        from `score_method`; the worst are those of the last method.
+
+    Returns:
+      For each sheet its "title", "file", "images" as numbers from 0 in the order of the pairs, and
+      the columns "input", "enhanced" (of the last method) and "target".
+    """
+    title, psnr, *_ = shown[-1]
+    even = np.linspace(0, len(psnr) - 1, min(config.num_pictures, len(psnr))).astype(int)
+    worst = sheets.worst(psnr, config.num_pictures)
+    drawn = []
+    for kind, heading, indices in (
+        ("typical", "Evenly chosen patches", np.unique(even)),
+        ("worst", f"The worst of {title} by PSNR", worst),
+    ):
+        if not len(indices):
+            continue
+        chosen = picked(pairs(None), indices)
+        columns = {"input": chosen["phone"]}
+        for name, _, folder, enhance in shown:
+            columns[name] = enhance(picked(pairs(folder), indices) if folder else chosen)
+        columns["target (DSLR)"] = chosen["dslr"]
+        labels = [f"{psnr[i]:.2f} dB" for i in indices]
+        file = f"{kind}_{phone}.png"
+        picture = sheets.sheet(columns, labels)
+        outputs.write_picture(output_dir / file, picture)
+        drawn.append(
+            {
+                "title": heading,
+                "file": file,
+                "picture": picture,
+                "images": [int(i) for i in indices],
+                "before": chosen["phone"],
+                "after": columns[title],
+            }
+        )
+    return drawn
+
+
+def run_phone(
+    config: ml_collections.ConfigDict, phone: str, output_dir: pathlib.Path
+) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
+    """Trains and scores all methods for one phone.
+
+    Returns:
+      The phone's part of results.json, its sheets, and how many methods failed.
+    """
+    result: dict[str, Any] = {"images": None, "input": None, "methods": {}}
+    try:
+        pairs, dataset = open_pairs(config, phone)
+    except InputError as error:
+        logging.warning("%s: %s", phone, error)
+        result["methods"] = {name: {"note": str(error)} for name in config.rows}
+        return result, [], 0
+    runs, shown, failed = {name: [] for name in config.rows}, {}, 0
+    for seed in config.seeds:
+        for name in config.rows:
+            method, trained = config.methods[name], config.methods[name].model is not None
+            if name in result["methods"] or (runs[name] and not trained):
+                continue
+            try:
+                path, is_folder = find_method(config, name, phone, seed, output_dir / "models")
+                scores, noted, enhance = score_method(config, path, is_folder, pairs, dataset)
+            except InputError as error:
+                logging.warning("%s, %s: %s", method.title, phone, error)
+                failed += not isinstance(error, NotThereError)
+                result["methods"][name] = {"note": str(error)}
+                if isinstance(error, evaluate.MissingPicturesError):
+                    result["methods"][name]["missing"] = error.missing
+                continue
+            result["images"] = len(scores["enhanced"]["psnr"])
+            result["input"] = evaluate.summarize(scores["input"])
+            summary = evaluate.summarize(scores["enhanced"])
+            print(evaluate.format_summary(f"{method.title}, {phone}, seed {seed}:", summary))
+            runs[name].append(noted | {"seed": seed} | summary)
+            folder = path if is_folder else None
+            psnr = scores["enhanced"]["psnr"]
+            shown.setdefault(name, (method.title, psnr, folder, enhance))
+    for name in config.rows:
+        if name not in result["methods"]:
+            result["methods"][name] = summarize_seeds(runs[name])
+    listed = [shown[name] for name in config.rows if name in shown]
+    drawn = draw_sheets(config, output_dir, phone, pairs, listed) if listed else []
+    return result, drawn, failed
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    config, output_dir = FLAGS.config, pathlib.Path(FLAGS.output_dir)
+    unknown = [name for name in config.rows if name not in config.methods]
+    if unknown:
+        raise InputError(
+            f"config.rows: no method {unknown[0]!r}; there are {', '.join(config.methods)}"
+        )
+    output_dir.mkdir(parents=True, exist_ok=True)
+    phones, pictures, failed = {}, {}, 0
+    for phone in config.phones:
+        phones[phone], pictures[phone], failures = run_phone(config, phone, output_dir)
+        failed += failures
+    results = {
+        "experiment": config.title,
+        "protocol": "pirm",
+        "split": config.split if not config.phone_dir else "folders",
+        "titles": {name: config.methods[name].title for name in config.rows},
+        "published": {
+            name: {
+                phone: list(numbers) for phone, numbers in config.methods[name].published.items()
+            }
+            for name in config.rows
+        },
+        "phones": phones,
+    }
+    outputs.write_json(output_dir / "results.json", results)
+    header = ["phone", "method", "seed", *METRICS, "identical_pairs", "note"]
+    outputs.write_csv(output_dir / "scores.csv", header, table_page.csv_rows(results))
+    cli.write_atomically(output_dir / "report.html", table_page.make_page(results, pictures))
+    print(f"report: {output_dir}/report.html")
+    empty = all("note" in m for phone in phones.values() for m in phone["methods"].values())
+    if failed or empty:
+        notes = [m["note"] for p in phones.values() for m in p["methods"].values() if "note" in m]
+        raise InputError(
+            f"{len(notes)} results are missing, as {output_dir}/report.html says: {notes[0]}"
+        )
+
+
+FLAGS = flags.FLAGS
+
+if __name__ == "__main__":
+    config_flags.DEFINE_config_file("config", "configs/table2.py", "The table.")
+    flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
+    cli.run(main)

@@ -1,0 +1,125 @@
+"""The report of a table: what `dped_jax.experiments.table` found, for people to read."""
+
+from collections.abc import Iterator
+from html import escape
+from typing import Any
+
+import cv2
+
+from dped_jax import web_page
+
+METRICS = {"psnr": ("PSNR", ".2f"), "ms_ssim": ("MS-SSIM", ".4f"), "ssim": ("SSIM", ".4f")}
+DASH = "\N{EN DASH}"
+NUM_SLIDERS = 3  # of the patches of a sheet
+SLIDER_SIDE = 600  # pixels
+SCALE = (
+    "What the paper prints as SSIM is on the scale of MS-SSIM: compare it with that. Its numbers "
+    "are of other patches and of networks trained on the whole dataset."
+)
+
+
+def csv_rows(results: dict[str, Any]) -> Iterator[list[Any]]:
+    """Rows of scores.csv: a line for each run, and one with a note where there is none."""
+    for phone, found in results["phones"].items():
+        if found["input"]:
+            scores = [found["input"][metric] for metric in (*METRICS, "identical_pairs")]
+            yield [phone, "input", "", *scores, ""]
+        for name, summary in found["methods"].items():
+            for run in summary.get("runs", []):
+                scores = [run[metric] for metric in (*METRICS, "identical_pairs")]
+                yield [phone, name, run["seed"], *scores, run.get("vgg", "") and "random VGG-19"]
+            if "note" in summary:
+                yield [phone, name, "", *[""] * (len(METRICS) + 1), summary["note"]]
+
+
+def _number(summary: dict[str, Any], metric: str) -> str:
+    form = METRICS[metric][1]
+    text = f"{summary[metric]:{form}}"
+    return f"{text} [{summary['range'][metric]:{form}}]" if "range" in summary else text
+
+
+def score_table(results: dict[str, Any]) -> str:
+    """Methods against phones and metrics, with footnotes for the dashes."""
+    phones = results["phones"]
+    header = [""] + [f"{phone}: {label}" for phone in phones for label, _ in METRICS.values()]
+    notes: list[str] = []
+    inputs = ["Input"]
+    for found in phones.values():
+        inputs += [_number(found["input"], m) if found["input"] else DASH for m in METRICS]
+    rows = [inputs]
+    for name, title in results["titles"].items():
+        row = [title]
+        for phone, found in phones.items():
+            summary = found["methods"][name]
+            if "note" in summary:
+                notes.append(f"{title}, {phone}: {summary['note']}")
+                row += [f"{DASH} [{len(notes)}]"] * len(METRICS)
+            else:
+                row += [_number(summary, metric) for metric in METRICS]
+        rows.append(row)
+    counts = ", ".join(f"{f['images']} of {phone}" for phone, f in phones.items() if f["images"])
+    caption = f"Means over the images of {results['split']} ({counts or 'none'}), protocol pirm"
+    seeds = {len(s["runs"]) for f in phones.values() for s in f["methods"].values() if "runs" in s}
+    if max(seeds, default=1) > 1:
+        caption += f"; in brackets the range (largest minus smallest) over {max(seeds)} seeds"
+    listed = "".join(f'<li id="note{i}">{escape(note)}</li>' for i, note in enumerate(notes, 1))
+    return web_page.table(caption, header, rows) + (f"<ol>{listed}</ol>" if notes else "")
+
+
+def published_table(results: dict[str, Any]) -> str:
+    """The paper's numbers of these methods; "" where it has none."""
+    published = {name: numbers for name, numbers in results["published"].items() if numbers}
+    if not published:
+        return ""
+    phones = list(next(iter(published.values())))
+    header = [""] + [f"{phone}: {label}" for phone in phones for label in ("PSNR", "SSIM")]
+    rows = []
+    for name, numbers in published.items():
+        pairs = [numbers[phone] for phone in phones]
+        rows.append([results["titles"][name], *(f"{v:g}" for pair in pairs for v in pair)])
+    return web_page.table("As the paper prints them", header, rows) + f"<p>{SCALE}</p>"
+
+
+def sheet_section(drawn: dict[str, Any], method: str) -> str:
+    """A sheet of pictures, and sliders over the first of them."""
+
+    def enlarged(image):
+        factor = max(1, SLIDER_SIDE // max(image.shape[:2]))
+        size = [factor * side for side in image.shape[1::-1]]
+        return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
+
+    sliders = "".join(
+        web_page.comparison(f"{drawn['title']}: image {number}", enlarged(a), enlarged(b))
+        for number, a, b in list(
+            zip(drawn["images"], drawn["before"], drawn["after"], strict=False)
+        )[:NUM_SLIDERS]
+    )
+    numbers = ", ".join(map(str, drawn["images"]))
+    caption = f"{drawn['title']}: images {numbers}, in brackets of each row the PSNR of {method}"
+    alt = "Rows of patches: input, the methods' results, target"
+    return web_page.picture(caption, alt, drawn["picture"]) + f'<div class="charts">{sliders}</div>'
+
+
+def make_page(results: dict[str, Any], pictures: dict[str, list[dict[str, Any]]]) -> str:
+    """The page of results.json and, by phone, of the sheets of `table.draw_sheets`."""
+    random_vgg = {
+        results["titles"][name]
+        for found in results["phones"].values()
+        for name, summary in found["methods"].items()
+        for run in summary.get("runs", [])
+        if "vgg" in run
+    }
+    note = ""
+    if random_vgg:
+        note = f"The content loss of {', '.join(sorted(random_vgg))} compared features of a VGG-19"
+        note += " with RANDOM weights: these rows say nothing about the one trained on ImageNet."
+    sections = {"Scores": score_table(results)}
+    published = published_table(results)
+    if published:
+        sections["The paper's numbers"] = published
+    for phone, drawn in pictures.items():
+        last = [n for n, s in results["phones"][phone]["methods"].items() if "runs" in s]
+        for sheet in drawn:
+            heading = f"{phone}: {sheet['title'][0].lower()}{sheet['title'][1:]}"
+            sections[heading] = sheet_section(sheet, results["titles"][last[-1]])
+    return web_page.page(results["experiment"], note, sections)

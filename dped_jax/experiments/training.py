@@ -1,0 +1,28 @@
+"""Models that an experiment needs: trained where they are not there yet, resumed where stopped."""
+
+import pathlib
+
+import ml_collections
+from absl import logging
+
+from dped_jax import checkpoint, train
+
+
+def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
+    """Trains a workdir to the last step of its configuration, unless that is done.
+
+    Args:
+      config: the training; references in it are resolved.
+      workdir: a new folder, or one that was made with the same configuration.
+
+    Raises:
+      InputError: see `train.train`; the workdir was made with another configuration.
+    """
+    config = config.copy_and_resolve_references()
+    checkpoint.write_config(workdir, config)
+    steps = checkpoint.list_steps(workdir)
+    if steps and steps[-1] == config.train.num_steps:
+        logging.info("%s: trained already", workdir)
+        return
+    logging.info("training %s for %d steps", workdir, config.train.num_steps)
+    train.train(config, workdir)
