@@ -2,123 +2,33 @@
 
     python -m dped_jax.evaluate --workdir=runs/iphone                # its dataset's test split
     python -m dped_jax.evaluate --workdir=runs/iphone --phone_dir=D --dslr_dir=D
+    python -m dped_jax.evaluate --enhanced_dir=D --data_dir=data/tfds --phone=iphone
     python -m dped_jax.evaluate --enhanced_dir=D --phone_dir=D --dslr_dir=D
 
-Folders hold pictures with the same file stems. Scores are means over the images; PSNR over those
-that differ from their target, the identical ones being counted.
+Folders hold pictures with the same file stems; a dataset knows its patches by theirs. Scores are
+means over the images; PSNR over those that differ from their target, the identical ones being
+counted.
 """
 
 import json
 import math
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
-import cv2
 import jax
+import ml_collections
 import numpy as np
 from absl import flags
 
 from dped_jax import checkpoint, cli, input_pipeline, metrics
 from dped_jax.cli import InputError
+from dped_jax.picture_folders import Batch, MissingPicturesError, folder_batches, split_batches
 from dped_jax.train_step import make_eval_step, to_float
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 DPED_BATCH_SIZE = 50  # of the `dped` protocol, part of its definition
-Scores = dict[str, np.ndarray]
-
-
-def read_image(path: pathlib.Path) -> np.ndarray:
-    """Reads a picture as (H, W, 3) uint8 RGB, its EXIF orientation applied.
-
-    Raises:
-      InputError: it is missing or cannot be decoded.
-    """
-    encoded = np.fromfile(path, np.uint8)
-    image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None
-    if image is None:
-        raise InputError(f"{path}: not a picture that can be decoded; replace or remove it")
-    return image
-
-
-def list_images(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
-    """The pictures of a folder by file stem.
-
-    Raises:
-      InputError: the folder is missing or empty, or two pictures share a stem.
-    """
-    folder = pathlib.Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"--{flag}={folder}: no such folder")
-    images = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            if path.stem in images:
-                raise InputError(f"--{flag}: {images[path.stem]} and {path} share a name")
-            images[path.stem] = path
-    if not images:
-        raise InputError(f"--{flag}={folder}: holds no pictures ({' '.join(SUFFIXES)})")
-    return images
-
-
-def matching_images(folders: dict[str, pathlib.Path]) -> list[dict[str, pathlib.Path]]:
-    """Pictures that folders hold under the same stem.
-
-    Args:
-      folders: by flag name.
-
-    Returns:
-      For each stem, in natural order, the path by flag name.
-
-    Raises:
-      InputError: a folder is missing or empty, or lacks a picture that another one has.
-    """
-    listings = {flag: list_images(folder, flag) for flag, folder in folders.items()}
-    stems = set().union(*listings.values())
-    for flag, images in listings.items():
-        missing = sorted(stems - images.keys())
-        if missing:
-            raise InputError(
-                f"--{flag}={folders[flag]}: {len(missing)} pictures of the other folders are "
-                f"missing here ({', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''})"
-            )
-    ordered = sorted(stems, key=lambda stem: (len(stem), stem))
-    return [{flag: images[stem] for flag, images in listings.items()} for stem in ordered]
-
-
-def folder_batches(folders: dict[str, pathlib.Path], batch_size: int) -> Iterator[Scores]:
-    """Yields batches of equal-sized pictures that the folders have in common.
-
-    Args:
-      folders: by flag name, as "phone_dir"; the batch's keys are the names without "_dir".
-      batch_size: at most so many pictures a batch, in order.
-
-    Yields:
-      (n, H, W, 3) uint8 arrays.
-
-    Raises:
-      InputError: see `matching_images`; also pictures of one stem that differ in size.
-    """
-    batch: list[dict[str, np.ndarray]] = []
-
-    def stacked() -> Scores:
-        return {name: np.stack([images[name] for images in batch]) for name in batch[0]}
-
-    for paths in matching_images(folders):
-        images = {flag.removesuffix("_dir"): read_image(path) for flag, path in paths.items()}
-        shapes = {image.shape for image in images.values()}
-        if len(shapes) > 1:
-            sizes = " and ".join(f"{path} {read_image(path).shape[:2]}" for path in paths.values())
-            raise InputError(f"{sizes} differ in size (height, width)")
-        if min(images["dslr"].shape[:2]) < metrics.MIN_MS_SSIM_SIDE:
-            raise InputError(
-                f"{paths['dslr_dir']}: smaller than the {metrics.MIN_MS_SSIM_SIDE} pixels a side "
-                "that MS-SSIM needs"
-            )
-        if batch and (len(batch) == batch_size or batch[0]["dslr"].shape not in shapes):
-            yield stacked()
-            batch = []
-        batch.append(images)
-    yield stacked()
+Scores = dict[str, np.ndarray]  # values by metric
+Enhance = Callable[[np.ndarray], jax.Array]
 
 
 def _padded(images: np.ndarray, size: int) -> np.ndarray:
@@ -127,9 +37,7 @@ def _padded(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def score_batches(
-    enhance: Callable[[np.ndarray], jax.Array] | None,
-    batches: Iterable[dict[str, np.ndarray]],
-    protocol: str = "pirm",
+    enhance: Enhance | None, batches: Iterable[Batch], protocol: str = "pirm"
 ) -> dict[str, Scores]:
     """Scores the input and the enhanced images of batches.
 
@@ -174,67 +82,115 @@ def score_batches(
 def summarize(scores: Scores) -> dict[str, float]:
     """Means of scores as from `score_batches`: PSNR over finite values, with the count left out."""
     psnr, identical = metrics.summarize_psnr(scores["psnr"])
-    return {
-        "psnr": psnr,
-        "ms_ssim": float(np.mean(scores["ms_ssim"], dtype=np.float64)),
-        "ssim": float(np.mean(scores["ssim"], dtype=np.float64)),
-        "identical_pairs": identical,
-    }
+    means = {name: float(np.mean(values, dtype=np.float64)) for name, values in scores.items()}
+    return means | {"psnr": psnr, "identical_pairs": identical}
 
 
 def format_summary(name: str, summary: dict[str, float]) -> str:
     """One line of a result for people to read."""
+    psnr = math.nan if summary["psnr"] is None else summary["psnr"]
     line = (
-        f"{name:<10} PSNR {summary['psnr']:6.3f} dB   MS-SSIM {summary['ms_ssim']:.4f}   "
+        f"{name:<10} PSNR {psnr:6.3f} dB   MS-SSIM {summary['ms_ssim']:.4f}   "
         f"SSIM {summary['ssim']:.4f}"
     )
     identical = summary["identical_pairs"]
     return line + (f"   ({identical} identical pairs left out of PSNR)" if identical else "")
 
 
-def main(argv: list[str]) -> None:
-    """Runs the command."""
-    del argv
+def score(
+    enhance: Enhance | None, batches: Iterable[Batch], protocol: str = "pirm"
+) -> dict[str, Any]:
+    """Scores batches; arguments as `score_batches`.
+
+    Returns:
+      The object of --json: "protocol", "images" (how many were scored), and the summaries "input"
+      (where there are phone images) and "enhanced", as from `summarize`, but with None for a PSNR
+      of identical pairs alone, since JSON has no NaN.
+
+    Raises:
+      InputError: protocol "dped" without a full batch; and what reading the batches raises.
+    """
+    scores = score_batches(enhance, batches, protocol)
+    if not scores:
+        raise InputError(f"--protocol=dped: needs a full batch of {DPED_BATCH_SIZE} images")
+    count = len(scores["enhanced"]["psnr"])
+    summaries = {name: summarize(values) for name, values in scores.items()}
+    for summary in summaries.values():
+        if math.isnan(summary["psnr"]):
+            summary["psnr"] = None
+    images = count * (DPED_BATCH_SIZE if protocol == "dped" else 1)
+    return {"protocol": protocol, "images": images} | summaries
+
+
+def score_workdir(
+    workdir: pathlib.Path, batches: Iterable[Batch], which: str = "best", protocol: str = "pirm"
+) -> tuple[dict[str, Any], int]:
+    """Scores the model of a workdir.
+
+    Args:
+      workdir: made by dped_jax.train or dped_jax.convert.
+      batches: as for `score_batches`, with "phone".
+      which: "best" by validation PSNR, "newest", or a step.
+      protocol: "pirm" or "dped".
+
+    Returns:
+      The result as from `score`, and the checkpoint's step.
+
+    Raises:
+      InputError: no such model; and as `score`.
+    """
+    config, variables, step = checkpoint.load_generator(workdir, which)
+    eval_step = jax.jit(make_eval_step(config))
+    return score(lambda phone: eval_step(variables, phone), batches, protocol), step
+
+
+def _batches() -> Iterator[Batch]:
+    """What the flags say is to be scored."""
     names = [name for name in ("enhanced_dir", "phone_dir", "dslr_dir") if FLAGS[name].value]
     folders = {name: pathlib.Path(FLAGS[name].value) for name in names}
     if bool(FLAGS.workdir) == bool(FLAGS.enhanced_dir):
         raise InputError("give either --workdir or --enhanced_dir")
-    if folders and "dslr_dir" not in folders:
-        raise InputError("--dslr_dir: needed with --phone_dir and --enhanced_dir")
-    enhance, step, batch_size = None, None, DPED_BATCH_SIZE
-    if FLAGS.workdir:
-        if folders and "phone_dir" not in folders:
+    if "phone_dir" in folders or "dslr_dir" in folders:
+        if FLAGS.data_dir or FLAGS.phone:
+            raise InputError("give either --data_dir and --phone, or --phone_dir and --dslr_dir")
+        if "dslr_dir" not in folders:
+            raise InputError("--dslr_dir: needed with --phone_dir")
+        if FLAGS.workdir and "phone_dir" not in folders:
             raise InputError("--phone_dir: needed with --workdir and --dslr_dir")
-        config, variables, step = checkpoint.load_generator(FLAGS.workdir, FLAGS.step)
-        if FLAGS.data_dir:
-            config.data.data_dir = FLAGS.data_dir
-        enhance_variables = jax.jit(make_eval_step(config))
+        return folder_batches(folders, DPED_BATCH_SIZE)
+    if FLAGS.enhanced_dir and not (FLAGS.data_dir and FLAGS.phone):
+        raise InputError("--enhanced_dir: needs --data_dir and --phone, or --dslr_dir")
+    data = checkpoint.read_config(FLAGS.workdir).data if FLAGS.workdir else {}
+    given = {name: FLAGS[name].value for name in ("data_dir", "phone") if FLAGS[name].value}
+    config = ml_collections.ConfigDict({"data": {**data, **given}})
+    source = input_pipeline.open_split(config, FLAGS.split)
+    if FLAGS.enhanced_dir:
+        return split_batches(source, pathlib.Path(FLAGS.enhanced_dir), DPED_BATCH_SIZE)
+    return input_pipeline.eval_batches(source, DPED_BATCH_SIZE)
 
-        def enhance(images):
-            return enhance_variables(variables, images)
 
-        if not folders:
-            source = input_pipeline.open_split(config, FLAGS.split)
-            batches = input_pipeline.eval_batches(source, batch_size)
-    if folders:
-        batches = folder_batches(folders, batch_size)
-    scores = score_batches(enhance, batches, FLAGS.protocol)
-    if not scores:
-        raise InputError(f"--protocol=dped: needs a full batch of {DPED_BATCH_SIZE} images")
-
-    summaries = {name: summarize(values) for name, values in scores.items()}
-    unit = "images" if FLAGS.protocol == "pirm" else f"batches of {DPED_BATCH_SIZE}"
-    count = len(scores["enhanced"]["psnr"])
-    source = f"{FLAGS.workdir} step {step}" if step is not None else FLAGS.enhanced_dir
-    print(f"{source}: {count} {unit}, protocol {FLAGS.protocol}")
-    for name, summary in summaries.items():
-        print(format_summary(name, summary))
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    try:
+        batches = _batches()
+        if FLAGS.workdir:
+            result, step = score_workdir(FLAGS.workdir, batches, FLAGS.step, FLAGS.protocol)
+            scored = f"{FLAGS.workdir} step {step}"
+        else:
+            result, scored = score(None, batches, FLAGS.protocol), FLAGS.enhanced_dir
+    except MissingPicturesError as error:
+        if FLAGS.missing:
+            cli.write_atomically(FLAGS.missing, "".join(f"{name}\n" for name in error.missing))
+        raise
+    count, unit = result["images"], "images"
+    if FLAGS.protocol == "dped":
+        count, unit = count // DPED_BATCH_SIZE, f"batches of {DPED_BATCH_SIZE}"
+    print(f"{scored}: {count} {unit}, protocol {FLAGS.protocol}")
+    for name in ("input", "enhanced"):
+        if name in result:
+            print(format_summary(name, result[name]))
     if FLAGS.json:
-        images = count * (1 if FLAGS.protocol == "pirm" else DPED_BATCH_SIZE)
-        for summary in summaries.values():
-            if math.isnan(summary["psnr"]):  # every pair is identical; NaN is not JSON
-                summary["psnr"] = None
-        result = {"protocol": FLAGS.protocol, "images": images} | summaries
         cli.write_atomically(FLAGS.json, json.dumps(result, indent=2) + "\n")
 
 
@@ -244,10 +200,12 @@ if __name__ == "__main__":
     flags.DEFINE_string("workdir", None, "Model: a folder made by dped_jax.train or convert.")
     flags.DEFINE_string("step", "best", "Checkpoint of the workdir: best, newest or a step.")
     flags.DEFINE_string("data_dir", None, "Where the dataset is, if not where it was in training.")
+    flags.DEFINE_string("phone", None, "Which phone's dataset, if not that of training.")
     flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Split of the dataset.")
     flags.DEFINE_string("enhanced_dir", None, "Instead of a model: pictures that it has made.")
-    flags.DEFINE_string("phone_dir", None, "Folder of phone pictures.")
+    flags.DEFINE_string("phone_dir", None, "Instead of a dataset: folder of phone pictures.")
     flags.DEFINE_string("dslr_dir", None, "Folder of DSLR pictures.")
     flags.DEFINE_enum("protocol", "pirm", ["pirm", "dped"], "How scores are taken (README).")
     flags.DEFINE_string("json", None, "File for the scores.")
+    flags.DEFINE_string("missing", None, "File for the names of pictures that lack a partner.")
     cli.run(main)

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from dped_jax import checkpoint, cli, evaluate, web_page
+from dped_jax import checkpoint, cli, web_page
 from dped_jax.cli import InputError
+from dped_jax.picture_folders import matching_images, read_image
 from dped_jax.web_page import Series
 
 SCORES = {  # how a score is called and written
@@ -71,8 +72,8 @@ def read_photos(before: pathlib.Path, after: pathlib.Path) -> list[tuple[str, An
     if missing:
         raise InputError(f"{' and '.join(missing)}: no such file or folder")
     photos = []
-    for pair in evaluate.matching_images(paths) if before.is_dir() or after.is_dir() else [paths]:
-        images = {path: evaluate.read_image(path) for path in pair.values()}
+    for pair in matching_images(paths) if before.is_dir() or after.is_dir() else [paths]:
+        images = {path: read_image(path) for path in pair.values()}
         if len({image.shape for image in images.values()}) > 1:
             sizes = " and ".join(f"{path} {image.shape[:2]}" for path, image in images.items())
             raise InputError(f"{sizes} differ in size (height, width)")
@@ -85,7 +86,7 @@ def latest_sample(folder: pathlib.Path) -> tuple[int, np.ndarray]:
     paths = sorted(folder.glob("*.png"))
     if not paths:
         raise InputError(f"{folder}: no pictures yet; dped_jax.train writes them")
-    return int(paths[-1].stem), evaluate.read_image(paths[-1])
+    return int(paths[-1].stem), read_image(paths[-1])
 
 
 def score_table(scores: dict[str, Any]) -> str:
