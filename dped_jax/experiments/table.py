@@ -19,14 +19,14 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import config_flags
 
-from dped_jax import checkpoint, cli, evaluate, held_out, input_pipeline, tiles
+from dped_jax import checkpoint, cli, evaluate, held_out, input_pipeline, picture_folders, tiles
 from dped_jax.cli import InputError
 from dped_jax.experiments import outputs, sheets, table_page, training
 from dped_jax.train_step import make_eval_step
 
 METRICS = ("psnr", "ms_ssim", "ssim")
 BATCH_SIZE = 50
-Batches = Callable[[pathlib.Path | None], Iterator[evaluate.Pairs]]
+Batches = Callable[[pathlib.Path | None], Iterator[picture_folders.Batch]]
 
 
 class NotThereError(InputError):
@@ -58,11 +58,11 @@ def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[Batches, 
     if config.phone_dir or config.dslr_dir:
         names = ("phone_dir", "dslr_dir")
         folders = {name: pathlib.Path(filled(config[name], phone=phone)) for name in names}
-        evaluate.matching_images(folders)
+        picture_folders.matching_images(folders)
 
         def from_folders(enhanced_dir):
             enhanced = {"enhanced_dir": enhanced_dir} if enhanced_dir else {}
-            return evaluate.folder_batches(folders | enhanced, BATCH_SIZE)
+            return picture_folders.folder_batches(folders | enhanced, BATCH_SIZE)
 
         return from_folders, None
     dataset = ml_collections.ConfigDict({"data": {"data_dir": config.data_dir, "phone": phone}})
@@ -70,7 +70,7 @@ def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[Batches, 
 
     def from_split(enhanced_dir):
         if enhanced_dir:
-            return evaluate.split_batches(source, enhanced_dir, BATCH_SIZE)
+            return picture_folders.split_batches(source, enhanced_dir, BATCH_SIZE)
         return input_pipeline.eval_batches(source, BATCH_SIZE)
 
     return from_split, dataset
@@ -146,7 +146,7 @@ def summarize_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return summary | {"runs": runs}
 
 
-def picked(batches: Iterator[evaluate.Pairs], indices: np.ndarray) -> evaluate.Pairs:
+def picked(batches: Iterator[picture_folders.Batch], indices: np.ndarray) -> picture_folders.Batch:
     """The pairs of these indices, in their order, of all that batches yield.
 
     Pictures of one size only: those that differ from the first in size are left out.
@@ -239,7 +239,7 @@ def run_phone(
                 logging.warning("%s, %s: %s", method.title, phone, error)
                 failed += not isinstance(error, NotThereError)
                 result["methods"][name] = {"note": str(error)}
-                if isinstance(error, evaluate.MissingPicturesError):
+                if isinstance(error, picture_folders.MissingPicturesError):
                     result["methods"][name]["missing"] = error.missing
                 continue
             result["images"] = len(scores["enhanced"]["psnr"])
@@ -258,44 +258,49 @@ def run_phone(
     return result, drawn, failed
 
 
-def main(argv: list[str]) -> None:
-    """Runs the command."""
-    del argv
-    config, output_dir = FLAGS.config, pathlib.Path(FLAGS.output_dir)
+def make_table(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
+    """Trains, scores and writes everything.
+
+    Raises:
+      InputError: a method failed (all others are in the files nevertheless), or none has a result.
+    """
     unknown = [name for name in config.rows if name not in config.methods]
-    if unknown:
+    if unknown or not config.rows:
         raise InputError(
-            f"config.rows: no method {unknown[0]!r}; there are {', '.join(config.methods)}"
+            f"config.rows={config.rows}: no such method; there are {', '.join(config.methods)}"
         )
     output_dir.mkdir(parents=True, exist_ok=True)
-    phones, pictures, failed = {}, {}, 0
+    phones, drawn, failed = {}, {}, 0
     for phone in config.phones:
-        phones[phone], pictures[phone], failures = run_phone(config, phone, output_dir)
+        phones[phone], drawn[phone], failures = run_phone(config, phone, output_dir)
         failed += failures
+    methods = {name: config.methods[name] for name in config.rows}
     results = {
         "experiment": config.title,
         "protocol": "pirm",
-        "split": config.split if not config.phone_dir else "folders",
-        "titles": {name: config.methods[name].title for name in config.rows},
-        "published": {
-            name: {
-                phone: list(numbers) for phone, numbers in config.methods[name].published.items()
-            }
-            for name in config.rows
-        },
+        "split": "folders" if config.phone_dir else config.split,
+        "titles": {name: method.title for name, method in methods.items()},
+        "published": {name: method.published.to_dict() for name, method in methods.items()},
         "phones": phones,
     }
     outputs.write_json(output_dir / "results.json", results)
     header = ["phone", "method", "seed", *METRICS, "identical_pairs", "note"]
     outputs.write_csv(output_dir / "scores.csv", header, table_page.csv_rows(results))
-    cli.write_atomically(output_dir / "report.html", table_page.make_page(results, pictures))
+    cli.write_atomically(output_dir / "report.html", table_page.make_page(results, drawn))
     print(f"report: {output_dir}/report.html")
-    empty = all("note" in m for phone in phones.values() for m in phone["methods"].values())
-    if failed or empty:
-        notes = [m["note"] for p in phones.values() for m in p["methods"].values() if "note" in m]
+    found = [method for phone in phones.values() for method in phone["methods"].values()]
+    notes = [method["note"] for method in found if "note" in method]
+    if failed or len(notes) == len(found):
         raise InputError(
-            f"{len(notes)} results are missing, as {output_dir}/report.html says: {notes[0]}"
+            f"{len(notes)} of {len(found)} results are missing, see {output_dir}/report.html; "
+            f"the first: {notes[0]}"
         )
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    make_table(FLAGS.config, pathlib.Path(FLAGS.output_dir))
 
 
 FLAGS = flags.FLAGS

@@ -9,6 +9,7 @@ import cv2
 from dped_jax import web_page
 
 METRICS = {"psnr": ("PSNR", ".2f"), "ms_ssim": ("MS-SSIM", ".4f"), "ssim": ("SSIM", ".4f")}
+FORMS = (".2f", ".4f")  # of the paper's PSNR and SSIM
 DASH = "\N{EN DASH}"
 NUM_SLIDERS = 3  # of the patches of a sheet
 SLIDER_SIDE = 600  # pixels
@@ -71,12 +72,13 @@ def published_table(results: dict[str, Any]) -> str:
     published = {name: numbers for name, numbers in results["published"].items() if numbers}
     if not published:
         return ""
-    phones = list(next(iter(published.values())))
+    known = next(iter(published.values()))
+    phones = [phone for phone in results["phones"] if phone in known] or list(known)
     header = [""] + [f"{phone}: {label}" for phone in phones for label in ("PSNR", "SSIM")]
     rows = []
     for name, numbers in published.items():
-        pairs = [numbers[phone] for phone in phones]
-        rows.append([results["titles"][name], *(f"{v:g}" for pair in pairs for v in pair)])
+        scores = [f"{numbers[phone][k]:{form}}" for phone in phones for k, form in enumerate(FORMS)]
+        rows.append([results["titles"][name], *scores])
     return web_page.table("As the paper prints them", header, rows) + f"<p>{SCALE}</p>"
 
 
@@ -95,9 +97,11 @@ def sheet_section(drawn: dict[str, Any], method: str) -> str:
         )[:NUM_SLIDERS]
     )
     numbers = ", ".join(map(str, drawn["images"]))
-    caption = f"{drawn['title']}: images {numbers}, in brackets of each row the PSNR of {method}"
+    caption = f"{drawn['title']}: images {numbers}, beside each row the PSNR of {method}"
     alt = "Rows of patches: input, the methods' results, target"
-    return web_page.picture(caption, alt, drawn["picture"]) + f'<div class="charts">{sliders}</div>'
+    return (
+        web_page.picture(caption, alt, drawn["picture"]) + f'<div class="sliders">{sliders}</div>'
+    )
 
 
 def make_page(results: dict[str, Any], pictures: dict[str, list[dict[str, Any]]]) -> str:
