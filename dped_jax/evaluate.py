@@ -7,7 +7,8 @@
 
 Folders hold pictures with the same file stems; a dataset knows its patches by theirs. Scores are
 means over the images; PSNR over those that differ from their target, the identical ones being
-counted.
+counted. A model that was trained on patches of the split is refused (see held_out.py); folders are
+not checked for that.
 """
 
 import json
@@ -19,9 +20,9 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
-from absl import flags
+from absl import flags, logging
 
-from dped_jax import checkpoint, cli, input_pipeline, metrics
+from dped_jax import checkpoint, cli, held_out, input_pipeline, metrics
 from dped_jax.cli import InputError
 from dped_jax.picture_folders import Batch, MissingPicturesError, folder_batches, split_batches
 from dped_jax.train_step import make_eval_step, to_float
@@ -166,6 +167,9 @@ def _batches() -> Iterator[Batch]:
     source = input_pipeline.open_split(config, FLAGS.split)
     if FLAGS.enhanced_dir:
         return split_batches(source, pathlib.Path(FLAGS.enhanced_dir), DPED_BATCH_SIZE)
+    if not FLAGS.allow_seen:
+        for remark in held_out.check_held_out(FLAGS.workdir, config, FLAGS.split):
+            logging.warning("%s", remark)
     return input_pipeline.eval_batches(source, DPED_BATCH_SIZE)
 
 
@@ -202,6 +206,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("data_dir", None, "Where the dataset is, if not where it was in training.")
     flags.DEFINE_string("phone", None, "Which phone's dataset, if not that of training.")
     flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Split of the dataset.")
+    flags.DEFINE_bool("allow_seen", False, "Score a model on patches that it was trained on.")
     flags.DEFINE_string("enhanced_dir", None, "Instead of a model: pictures that it has made.")
     flags.DEFINE_string("phone_dir", None, "Instead of a dataset: folder of phone pictures.")
     flags.DEFINE_string("dslr_dir", None, "Folder of DSLR pictures.")
