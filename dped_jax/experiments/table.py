@@ -124,15 +124,14 @@ def score_method(
         scores = evaluate.score_batches(None, pairs(path))
         return scores, {"enhanced_dir": str(path)}, lambda batch: batch["enhanced"]
     model, variables, step = checkpoint.load_generator(path, config.step)
-    if dataset:
-        held_out.check_held_out(path, dataset, config.split)
+    remarks = held_out.check_held_out(path, dataset, config.split) if dataset else []
     eval_step = jax.jit(make_eval_step(model))
 
     def enhance(images):
         return eval_step(variables, images)
 
     scores = evaluate.score_batches(enhance, pairs(None))
-    noted = {"workdir": str(path), "step": step}
+    noted = {"workdir": str(path), "step": step, "remarks": remarks}
     if model.loss.content and model.vgg.weights == "random":
         noted["vgg"] = "random"
     return scores, noted, lambda batch: tiles.to_integers(np.asarray(enhance(batch["phone"])))

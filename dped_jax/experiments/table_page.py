@@ -56,6 +56,8 @@ def score_table(results: dict[str, Any]) -> str:
                 notes.append(f"{title}, {phone}: {summary['note']}")
                 row += [f"{DASH} [{len(notes)}]"] * len(METRICS)
             else:
+                for run in summary["runs"]:
+                    notes += [f"{title}, {phone}: {text}" for text in run.get("remarks", [])]
                 row += [_number(summary, metric) for metric in METRICS]
         rows.append(row)
     counts = ", ".join(f"{f['images']} of {phone}" for phone, f in phones.items() if f["images"])
