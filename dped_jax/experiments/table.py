@@ -138,11 +138,13 @@ def score_method(
 
 
 def summarize_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means of the scores of a method's runs, and of several their range (max - min)."""
+    """Means of the scores of a method's runs, and of several their "range", largest - smallest."""
+    if not runs:
+        return {}
     summary = {metric: float(np.mean([run[metric] for run in runs])) for metric in METRICS}
     if len(runs) > 1:
         summary["range"] = {m: float(np.ptp([run[m] for run in runs])) for m in METRICS}
-    return summary | {"runs": runs}
+    return summary
 
 
 def picked(batches: Iterator[picture_folders.Batch], indices: np.ndarray) -> picture_folders.Batch:
@@ -210,6 +212,18 @@ def draw_sheets(
     return drawn
 
 
+def plan(config: ml_collections.ConfigDict) -> list[tuple[str, int]]:
+    """Methods and seeds in the order of work: the whole table for the first seed, then the next."""
+
+    def seeds(name: str) -> tuple[int, ...]:
+        method = config.methods[name]
+        trained = method.model is not None and not (method.workdir or method.enhanced_dir)
+        return (method.seeds or config.seeds) if trained else config.seeds[:1]
+
+    entries = [(k, name, seed) for name in config.rows for k, seed in enumerate(seeds(name))]
+    return [(name, seed) for _, name, seed in sorted(entries, key=lambda entry: entry[0])]
+
+
 def run_phone(
     config: ml_collections.ConfigDict, phone: str, output_dir: pathlib.Path
 ) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
@@ -218,43 +232,42 @@ def run_phone(
     Returns:
       The phone's part of results.json, its sheets, and how many methods failed.
     """
-    result: dict[str, Any] = {"images": None, "input": None, "methods": {}}
+    methods: dict[str, Any] = {name: {"runs": []} for name in config.rows}
+    result: dict[str, Any] = {"images": None, "input": None, "methods": methods}
     try:
         pairs, dataset = open_pairs(config, phone)
     except InputError as error:
         logging.warning("%s: %s", phone, error)
-        result["methods"] = {name: {"note": str(error)} for name in config.rows}
+        for entry in methods.values():
+            entry["note"] = str(error)
         return result, [], 0
-    runs, shown, failed = {name: [] for name in config.rows}, {}, 0
-    for seed in config.seeds:
-        for name in config.rows:
-            method, trained = config.methods[name], config.methods[name].model is not None
-            if name in result["methods"] or (runs[name] and not trained):
-                continue
-            try:
-                path, is_folder = find_method(config, name, phone, seed, output_dir / "models")
-                scores, noted, enhance = score_method(config, path, is_folder, pairs, dataset)
-            except InputError as error:
-                logging.warning("%s, %s: %s", method.title, phone, error)
-                failed += not isinstance(error, NotThereError)
-                result["methods"][name] = {"note": str(error)}
-                if isinstance(error, picture_folders.MissingPicturesError):
-                    result["methods"][name]["missing"] = error.missing
-                continue
-            result["images"] = len(scores["enhanced"]["psnr"])
-            result["input"] = evaluate.summarize(scores["input"])
-            summary = evaluate.summarize(scores["enhanced"])
-            print(evaluate.format_summary(f"{method.title}, {phone}, seed {seed}:", summary))
-            runs[name].append(noted | {"seed": seed} | summary)
-            folder = path if is_folder else None
-            psnr = scores["enhanced"]["psnr"]
-            shown.setdefault(name, (method.title, psnr, folder, enhance))
-    for name in config.rows:
-        if name not in result["methods"]:
-            result["methods"][name] = summarize_seeds(runs[name])
+    shown, num_failed = {}, 0
+    for name, seed in plan(config):
+        title, entry = config.methods[name].title, methods[name]
+        if "note" in entry:
+            continue
+        try:
+            path, is_folder = find_method(config, name, phone, seed, output_dir / "models")
+            scores, noted, enhance = score_method(config, path, is_folder, pairs, dataset)
+        except InputError as error:
+            logging.warning("%s, %s: %s", title, phone, error)
+            num_failed += not isinstance(error, NotThereError)
+            entry["note"] = str(error)
+            if isinstance(error, picture_folders.MissingPicturesError):
+                entry["missing"] = error.missing
+            continue
+        summary = evaluate.summarize(scores["enhanced"])
+        print(evaluate.format_summary(f"{title}, {phone}, seed {seed}:", summary))
+        entry["runs"].append(noted | {"seed": seed} | summary)
+        result["images"] = len(scores["enhanced"]["psnr"])
+        result["input"] = evaluate.summarize(scores["input"])
+        folder = path if is_folder else None
+        shown.setdefault(name, (title, scores["enhanced"]["psnr"], folder, enhance))
+    for entry in methods.values():
+        entry.update(summarize_seeds(entry["runs"]))
     listed = [shown[name] for name in config.rows if name in shown]
     drawn = draw_sheets(config, output_dir, phone, pairs, listed) if listed else []
-    return result, drawn, failed
+    return result, drawn, num_failed
 
 
 def make_table(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:

@@ -26,7 +26,7 @@ def csv_rows(results: dict[str, Any]) -> Iterator[list[Any]]:
             scores = [found["input"][metric] for metric in (*METRICS, "identical_pairs")]
             yield [phone, "input", "", *scores, ""]
         for name, summary in found["methods"].items():
-            for run in summary.get("runs", []):
+            for run in summary["runs"]:
                 scores = [run[metric] for metric in (*METRICS, "identical_pairs")]
                 yield [phone, name, run["seed"], *scores, run.get("vgg", "") and "random VGG-19"]
             if "note" in summary:
@@ -52,17 +52,16 @@ def score_table(results: dict[str, Any]) -> str:
         row = [title]
         for phone, found in phones.items():
             summary = found["methods"][name]
-            if "note" in summary:
-                notes.append(f"{title}, {phone}: {summary['note']}")
-                row += [f"{DASH} [{len(notes)}]"] * len(METRICS)
-            else:
-                for run in summary["runs"]:
-                    notes += [f"{title}, {phone}: {text}" for text in run.get("remarks", [])]
-                row += [_number(summary, metric) for metric in METRICS]
+            said = [text for run in summary["runs"] for text in run.get("remarks", [])]
+            said += [summary["note"]] if "note" in summary else []
+            notes += [f"{title}, {phone}: {text}" for text in said]
+            mark = f" ({len(notes)})" if said else ""
+            scored = bool(summary["runs"])
+            row += [(_number(summary, m) if scored else DASH) + mark for m in METRICS]
         rows.append(row)
     counts = ", ".join(f"{f['images']} of {phone}" for phone, f in phones.items() if f["images"])
     caption = f"Means over the images of {results['split']} ({counts or 'none'}), protocol pirm"
-    seeds = {len(s["runs"]) for f in phones.values() for s in f["methods"].values() if "runs" in s}
+    seeds = {len(s["runs"]) for f in phones.values() for s in f["methods"].values()}
     if max(seeds, default=1) > 1:
         caption += f"; in brackets the range (largest minus smallest) over {max(seeds)} seeds"
     listed = "".join(f'<li id="note{i}">{escape(note)}</li>' for i, note in enumerate(notes, 1))
@@ -112,7 +111,7 @@ def make_page(results: dict[str, Any], pictures: dict[str, list[dict[str, Any]]]
         results["titles"][name]
         for found in results["phones"].values()
         for name, summary in found["methods"].items()
-        for run in summary.get("runs", [])
+        for run in summary["runs"]
         if "vgg" in run
     }
     note = ""
@@ -124,7 +123,7 @@ def make_page(results: dict[str, Any], pictures: dict[str, list[dict[str, Any]]]
     if published:
         sections["The paper's numbers"] = published
     for phone, drawn in pictures.items():
-        last = [n for n, s in results["phones"][phone]["methods"].items() if "runs" in s]
+        last = [n for n, s in results["phones"][phone]["methods"].items() if s["runs"]]
         for sheet in drawn:
             heading = f"{phone}: {sheet['title'][0].lower()}{sheet['title'][1:]}"
             sections[heading] = sheet_section(sheet, results["titles"][last[-1]])

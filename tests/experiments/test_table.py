@@ -49,7 +49,9 @@ def test_cells_are_what_evaluate_says(config, tmp_path):
     write_split(config, tmp_path / "other/custom", change=lambda x: x ^ 8)
     config.methods.other = table2.method("Other", enhanced_dir=f"{tmp_path}/other/{{phone}}")
     config.methods.absent = table2.method("Absent", enhanced_dir=f"{tmp_path}/absent/{{phone}}")
-    config.rows = ("absent", "net", "other")
+    config.methods.once = table2.method("Once", config.methods.net.model)
+    config.methods.once.seeds = (1,)
+    config.rows = ("absent", "net", "other", "once")
     config.seeds = (0, 1)
     table.make_table(config, tmp_path / "out")
     found = read(tmp_path / "out")["phones"]["custom"]
@@ -68,13 +70,16 @@ def test_cells_are_what_evaluate_says(config, tmp_path):
     assert net["psnr"] == pytest.approx(np.mean(psnrs))
     assert net["range"]["psnr"] == pytest.approx(abs(psnrs[0] - psnrs[1]))
     assert psnrs[0] != psnrs[1]
+    assert [run["seed"] for run in found["methods"]["once"]["runs"]] == [1]
+    assert found["methods"]["once"]["psnr"] == pytest.approx(psnrs[1])
     other = found["methods"]["other"]
     assert other["psnr"] == pytest.approx(20 * np.log10(255 / 8))
     assert "range" not in other
-    assert found["methods"]["absent"].keys() == {"note"}
+    assert found["methods"]["absent"].keys() == {"note", "runs"}
+    assert found["methods"]["absent"]["runs"] == []
 
     rows = list(csv.DictReader((tmp_path / "out/scores.csv").read_text().splitlines()))
-    assert [row["method"] for row in rows] == ["input", "absent", "net", "net", "other"]
+    assert [row["method"] for row in rows] == ["input", "absent", "net", "net", "other", "once"]
     assert [row["psnr"] for row in rows][1] == ""
     assert float(rows[4]["psnr"]) == pytest.approx(other["psnr"])
 
@@ -88,7 +93,7 @@ def test_page_has_dashes_and_footnotes_and_sliders(config, tmp_path, browser):
             assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
             assert chromium.accessibility_findings(page) == []
             cells = page.locator("tr:has-text('Absent') td").all_inner_texts()
-            assert cells == ["\N{EN DASH} [1]"] * 3
+            assert cells == ["\N{EN DASH} (1)"] * 3
             footnote = page.locator("#note1").inner_text()
             assert (
                 footnote == "Absent, custom: config.methods.absent.enhanced_dir: no folder nowhere"
