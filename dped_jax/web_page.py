@@ -20,7 +20,8 @@ COLOURS = ("#1f4e9c", "#a83a00", "#1b6b34", "#7a2a8c")  # of curves, on white
 DASHES = ("", "6 3", "2 3")  # of curves, which do not differ by colour alone
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 440, 280, 72, 426, 12, 234  # of a chart and its axes
 STYLE = """
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem;
+  overflow-wrap: break-word; }
 .note { border-left: .3rem solid #a83a00; background: #fff4ec; padding: .6rem .9rem; }
 .wide { overflow-x: auto; margin-bottom: 1rem; }
 .wide:focus-visible { outline: 3px solid #1f4e9c; }
@@ -34,7 +35,7 @@ svg { font: 13px system-ui, sans-serif; } .pen { fill: none; stroke-width: 2; }
 .compare { position: relative; --split: 50%; } .over { position: absolute; }
 .before { inset: 0; clip-path: inset(0 calc(100% - var(--split)) 0 0); }
 .border { inset: 0 auto 0 var(--split); outline: 1px solid #fff; }
-.label { top: .6rem; padding: 0 .5rem; color: #fff; background: #000c; }
+.label { top: .6rem; max-width: 40%; padding: 0 .5rem; color: #fff; background: #000c; }
 input { inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-resize; }
 .compare:focus-within { outline: 3px solid #1f4e9c; outline-offset: 2px; }
 .grid { max-width: 37.5rem; }
