@@ -26,6 +26,7 @@ def method(
     entry.model = ml_collections.config_dict.placeholder(ml_collections.ConfigDict)
     if model is not None:
         entry.model = model
+    entry.seeds = ()  # those of the table, unless given
     entry.workdir = workdir
     entry.enhanced_dir = enhanced_dir
     return entry

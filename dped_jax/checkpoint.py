@@ -82,6 +82,12 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
         raise InputError(f"{path}: not a configuration: {error}") from error
 
 
+def is_converted(workdir: pathlib.Path) -> bool:
+    """Whether a workdir holds a generator but no state of a training, as dped_jax.convert's do."""
+    folder = workdir / "checkpoints"
+    return any(folder.glob("*/generator")) and not any(folder.glob("*/training"))
+
+
 def open_manager(workdir: pathlib.Path, keep: int = 1, read_only: bool = False):
     """Opens the checkpoints of a workdir, of which `keep` newest and the best are kept."""
     policies = [

@@ -7,7 +7,8 @@
 
 Folders hold pictures with the same file stems; a dataset knows its patches by theirs. Scores are
 means over the images; PSNR over those that differ from their target, the identical ones being
-counted.
+counted. A model that was trained on patches of the split is refused (see held_out.py); folders are
+not checked for that.
 """
 
 import json
@@ -17,17 +18,20 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from absl import flags
+from absl import flags, logging
 
-from dped_jax import checkpoint, cli, input_pipeline, metrics
+from dped_jax import checkpoint, cli, held_out, input_pipeline, metrics
 from dped_jax.cli import InputError
+from dped_jax.perceptual import Measure, make_measures
 from dped_jax.picture_folders import Batch, MissingPicturesError, folder_batches, split_batches
 from dped_jax.train_step import make_eval_step, to_float
 
 DPED_BATCH_SIZE = 50  # of the `dped` protocol, part of its definition
 Scores = dict[str, np.ndarray]  # values by metric
+Measures = dict[str, Measure]
 Enhance = Callable[[np.ndarray], jax.Array]
 
 
@@ -37,7 +41,10 @@ def _padded(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def score_batches(
-    enhance: Enhance | None, batches: Iterable[Batch], protocol: str = "pirm"
+    enhance: Enhance | None,
+    batches: Iterable[Batch],
+    protocol: str = "pirm",
+    measures: Measures | None = None,
 ) -> dict[str, Scores]:
     """Scores the input and the enhanced images of batches.
 
@@ -47,10 +54,12 @@ def score_batches(
       batches: of "phone", "dslr" and perhaps "enhanced", (n, H, W, 3) uint8; "phone" may be absent.
       protocol: "pirm", one score an image; or "dped", one score a batch of 50, where a batch that
         is smaller is left out.
+      measures: further scores, from `perceptual.make_measures`: of each image, clipped, whatever
+        the protocol.
 
     Returns:
       {"input": scores, "enhanced": scores}; each holds "psnr" (dB), "ms_ssim" and "ssim", (N,)
-      float arrays of one value an image or batch.
+      float arrays of one value an image or batch, and the further ones by their names.
     """
     score = jax.jit({"pirm": metrics.pirm_scores, "dped": metrics.dped_scores}[protocol])
     collected: dict[str, dict[str, list]] = {}
@@ -70,7 +79,10 @@ def score_batches(
             compared["enhanced"] = to_float(padded["enhanced"])
         target = to_float(padded["dslr"])
         for name, images in compared.items():
-            for metric, values in score(images, target).items():
+            values_of = score(images, target)
+            for metric, measure in (measures or {}).items():
+                values_of[metric] = measure(jnp.clip(images, 0.0, 1.0), target)
+            for metric, values in values_of.items():
                 kept = np.atleast_1d(np.asarray(values))[:num]
                 collected.setdefault(name, {}).setdefault(metric, []).append(kept)
     return {
@@ -93,12 +105,18 @@ def format_summary(name: str, summary: dict[str, float]) -> str:
         f"{name:<10} PSNR {psnr:6.3f} dB   MS-SSIM {summary['ms_ssim']:.4f}   "
         f"SSIM {summary['ssim']:.4f}"
     )
+    for metric in ("lpips", "niqe"):
+        if metric in summary:
+            line += f"   {metric.upper()} {summary[metric]:.4f}"
     identical = summary["identical_pairs"]
     return line + (f"   ({identical} identical pairs left out of PSNR)" if identical else "")
 
 
 def score(
-    enhance: Enhance | None, batches: Iterable[Batch], protocol: str = "pirm"
+    enhance: Enhance | None,
+    batches: Iterable[Batch],
+    protocol: str = "pirm",
+    measures: Measures | None = None,
 ) -> dict[str, Any]:
     """Scores batches; arguments as `score_batches`.
 
@@ -110,7 +128,7 @@ def score(
     Raises:
       InputError: protocol "dped" without a full batch; and what reading the batches raises.
     """
-    scores = score_batches(enhance, batches, protocol)
+    scores = score_batches(enhance, batches, protocol, measures)
     if not scores:
         raise InputError(f"--protocol=dped: needs a full batch of {DPED_BATCH_SIZE} images")
     count = len(scores["enhanced"]["psnr"])
@@ -123,7 +141,11 @@ def score(
 
 
 def score_workdir(
-    workdir: pathlib.Path, batches: Iterable[Batch], which: str = "best", protocol: str = "pirm"
+    workdir: pathlib.Path,
+    batches: Iterable[Batch],
+    which: str = "best",
+    protocol: str = "pirm",
+    measures: Measures | None = None,
 ) -> tuple[dict[str, Any], int]:
     """Scores the model of a workdir.
 
@@ -132,6 +154,7 @@ def score_workdir(
       batches: as for `score_batches`, with "phone".
       which: "best" by validation PSNR, "newest", or a step.
       protocol: "pirm" or "dped".
+      measures: from `perceptual.make_measures`.
 
     Returns:
       The result as from `score`, and the checkpoint's step.
@@ -141,7 +164,7 @@ def score_workdir(
     """
     config, variables, step = checkpoint.load_generator(workdir, which)
     eval_step = jax.jit(make_eval_step(config))
-    return score(lambda phone: eval_step(variables, phone), batches, protocol), step
+    return score(lambda phone: eval_step(variables, phone), batches, protocol, measures), step
 
 
 def _batches() -> Iterator[Batch]:
@@ -166,19 +189,24 @@ def _batches() -> Iterator[Batch]:
     source = input_pipeline.open_split(config, FLAGS.split)
     if FLAGS.enhanced_dir:
         return split_batches(source, pathlib.Path(FLAGS.enhanced_dir), DPED_BATCH_SIZE)
+    if not FLAGS.allow_seen:
+        for remark in held_out.check_held_out(FLAGS.workdir, config, FLAGS.split):
+            logging.warning("%s", remark)
     return input_pipeline.eval_batches(source, DPED_BATCH_SIZE)
 
 
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
+    measures = make_measures(FLAGS.perceptual, FLAGS.lpips_weights, FLAGS.niqe_weights)
+    how = FLAGS.protocol, measures
     try:
         batches = _batches()
         if FLAGS.workdir:
-            result, step = score_workdir(FLAGS.workdir, batches, FLAGS.step, FLAGS.protocol)
+            result, step = score_workdir(FLAGS.workdir, batches, FLAGS.step, *how)
             scored = f"{FLAGS.workdir} step {step}"
         else:
-            result, scored = score(None, batches, FLAGS.protocol), FLAGS.enhanced_dir
+            result, scored = score(None, batches, *how), FLAGS.enhanced_dir
     except MissingPicturesError as error:
         if FLAGS.missing:
             cli.write_atomically(FLAGS.missing, "".join(f"{name}\n" for name in error.missing))
@@ -202,10 +230,14 @@ if __name__ == "__main__":
     flags.DEFINE_string("data_dir", None, "Where the dataset is, if not where it was in training.")
     flags.DEFINE_string("phone", None, "Which phone's dataset, if not that of training.")
     flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Split of the dataset.")
+    flags.DEFINE_bool("allow_seen", False, "Score a model on patches that it was trained on.")
     flags.DEFINE_string("enhanced_dir", None, "Instead of a model: pictures that it has made.")
     flags.DEFINE_string("phone_dir", None, "Instead of a dataset: folder of phone pictures.")
     flags.DEFINE_string("dslr_dir", None, "Folder of DSLR pictures.")
     flags.DEFINE_enum("protocol", "pirm", ["pirm", "dped"], "How scores are taken (README).")
+    flags.DEFINE_list("perceptual", [], "Further scores: lpips, niqe (see perceptual.py).")
+    flags.DEFINE_string("lpips_weights", None, "torchvision's AlexNet file.")
+    flags.DEFINE_string("niqe_weights", None, "deepinv's file of NIQE.")
     flags.DEFINE_string("json", None, "File for the scores.")
     flags.DEFINE_string("missing", None, "File for the names of pictures that lack a partner.")
     cli.run(main)

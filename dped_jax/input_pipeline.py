@@ -22,6 +22,12 @@ NUM_EPOCHS = 2**31  # for ever; the length of a truly endless dataset overflows 
 Pairs = dict[str, np.ndarray]
 
 
+def dataset_folder(config: ml_collections.ConfigDict) -> pathlib.Path:
+    """Where the dataset of `config.data` is, in all its versions; absolute, links resolved."""
+    folder = pathlib.Path(config.data.data_dir).expanduser() / "dped" / config.data.phone
+    return folder.resolve()
+
+
 def open_split(config: ml_collections.ConfigDict, split: str) -> Sequence[dict[str, Any]]:
     """Opens a split of the dataset that data_builders.dped.build has made.
 

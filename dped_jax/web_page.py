@@ -40,6 +40,7 @@ input { inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-r
 .compare:focus-within { outline: 3px solid #1f4e9c; outline-offset: 2px; }
 .grid { max-width: 37.5rem; }
 .grid div { display: grid; grid-template-columns: repeat(3, 1fr); text-align: center; }
+.sliders { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; }
 .charts { display: flex; flex-wrap: wrap; gap: 1rem; } .charts figure { flex: 1 1 20rem; }
 """
 
@@ -163,8 +164,8 @@ def line_chart(
 """
 
 
-def page(title: str, note: str, sections: dict[str, str]) -> str:
-    """A page: a note, where not empty, and sections of HTML by heading."""
+def page(title: str, note: str, sections: dict[str, str], rest: str = "") -> str:
+    """A page: a note, where not empty, sections of HTML by heading, and the rest of its HTML."""
     noted = f'<p class="note">{escape(note)}</p>' if note else ""
     body = "\n".join(f"<h2>{escape(head)}</h2>\n{section}" for head, section in sections.items())
     return f"""<!DOCTYPE html>
@@ -172,5 +173,5 @@ def page(title: str, note: str, sections: dict[str, str]) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)}</title><style>{STYLE}</style></head>
 <body><main><h1>{escape(title)}</h1>{noted}
-{body}</main></body></html>
+{body}{rest}</main></body></html>
 """

@@ -1,5 +1,6 @@
 """Scores of models, folders and other programs' pictures; and bad input."""
 
+import csv
 import json
 import os
 
@@ -89,24 +90,23 @@ def test_pictures_of_the_release_score_as_its_floats(shared_data, tmp_path):
         for name in ("iphone", "canon"):
             (tmp_path / name).mkdir(exist_ok=True)
             os.symlink(folder / name / f"{i}.jpg", tmp_path / name / f"{i}.jpg")
-    result = tiny.command(
-        "dped_jax.evaluate",
-        f"--enhanced_dir={tmp_path}",
-        f"--phone_dir={tmp_path / 'iphone'}",
-        f"--dslr_dir={tmp_path / 'canon'}",
-        f"--json={tmp_path / 'scores.json'}",
-    )
+    folders = {"enhanced_dir": tmp_path}
+    folders |= {"phone_dir": tmp_path / "iphone", "dslr_dir": tmp_path / "canon"}
+    given = [f"--{flag}={path}" for flag, path in folders.items()]
+    result = tiny.command("dped_jax.evaluate", *given, f"--json={tmp_path / 'scores.json'}")
     assert result.returncode == 0, result.stderr
-    scores = json.loads((tmp_path / "scores.json").read_text())
-    assert (scores["protocol"], scores["images"]) == ("pirm", len(golden))
-    rows = (shared_data / "golden" / "patch_scores.csv").read_text().splitlines()
-    columns = rows[0].split(",")
-    for name, column in (("input", "identity_psnr"), ("enhanced", "iphone_orig_psnr")):
-        expected = [
-            float(row.split(",")[columns.index(column)]) for row in rows[1 : len(golden) + 1]
-        ]
-        assert scores[name]["psnr"] == pytest.approx(np.mean(expected), abs=0.05)
-        assert scores[name].keys() == {"psnr", "ms_ssim", "ssim", "identical_pairs"}
+    means = json.loads((tmp_path / "scores.json").read_text())
+    assert (means["protocol"], means["images"]) == ("pirm", len(golden))
+    each = evaluate.score_batches(None, evaluate.folder_batches(folders, len(golden)))
+    with (shared_data / "golden" / "patch_scores.csv").open() as file:
+        rows = list(csv.DictReader(file))[: len(golden)]
+    for name, model in (("input", "identity"), ("enhanced", "iphone_orig")):
+        for metric, tolerance in (("psnr", 0.05), ("ms_ssim", 2e-3), ("ssim", 2e-3)):
+            column = f"{model}_{metric.replace('ms_', 'ms')}"
+            expected = [float(row[column]) for row in rows]
+            np.testing.assert_allclose(each[name][metric], expected, rtol=0, atol=tolerance)
+            assert means[name][metric] == pytest.approx(np.mean(expected), abs=tolerance)
+        assert means[name].keys() == {"psnr", "ms_ssim", "ssim", "identical_pairs"}
 
 
 def test_a_workdir_is_scored_on_its_test_split(tmp_path, tiny_config):

@@ -11,7 +11,12 @@ import tiny
 
 from dped_jax import evaluate, input_pipeline
 from dped_jax.cli import InputError
-from dped_jax.picture_folders import MissingPicturesError, read_image, split_batches
+from dped_jax.picture_folders import (
+    MissingPicturesError,
+    matching_images,
+    read_image,
+    split_batches,
+)
 
 NAMES = ["17", "18", "19"]  # the test split of `tiny_data`
 
@@ -83,3 +88,24 @@ def test_the_command_scores_pictures_against_a_split(enhanced_dir, tiny_data, tm
     assert lists.read_text() == "19\n"
     both = tiny.command("dped_jax.evaluate", *given, *dataset, f"--dslr_dir={tmp_path}")
     tiny.assert_one_line_error(both, "either --data_dir and --phone, or")
+
+
+def test_folders_that_lack_pictures_are_all_named(tmp_path):
+    names = {"phone_dir": range(30), "dslr_dir": range(5, 31)}
+    folders = {flag: tmp_path / flag for flag in names}
+    for flag, numbers in names.items():
+        folders[flag].mkdir()
+        for i in numbers:
+            (folders[flag] / f"{i}.png").touch()
+    with pytest.raises(MissingPicturesError) as error:
+        matching_images(folders)
+    assert error.value.missing == ["0", "1", "2", "3", "4", "30"]
+    assert f"--phone_dir={folders['phone_dir']}: 1 pictures" in str(error.value)
+    assert f"--dslr_dir={folders['dslr_dir']}: 5 pictures" in str(error.value)
+    for i in range(25):
+        (folders["phone_dir"] / f"{i}.png").unlink()
+    with pytest.raises(MissingPicturesError) as error:
+        matching_images(folders)
+    assert error.value.missing == [str(i) for i in (*range(5, 25), 30)]
+    assert "21 pictures of the other folders are missing here (5, 6," in str(error.value)
+    assert "24, ...)" in str(error.value)

@@ -81,10 +81,8 @@ def make_page(results: dict[str, Any]) -> str:
     return web_page.page(TITLE, "", sections)
 
 
-def main(argv: list[str]) -> None:
-    """Runs the command."""
-    del argv
-    config, output_dir = FLAGS.config, pathlib.Path(FLAGS.output_dir)
+def run(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
+    """Trains what is to be trained and writes everything; raises InputError as `train.train`."""
     for name, entry in config.models.items():
         training.ensure_trained(entry.model, output_dir / "models" / name)
     results = summarize(config, output_dir)
@@ -103,6 +101,12 @@ def main(argv: list[str]) -> None:
     for model in results["models"].values():
         print(f"{model['final_accuracy']:6.1%} after {model['num_steps']} steps: {model['title']}")
     print(f"report: {output_dir}/report.html")
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    run(FLAGS.config, pathlib.Path(FLAGS.output_dir))
 
 
 FLAGS = flags.FLAGS

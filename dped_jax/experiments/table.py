@@ -19,14 +19,14 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import config_flags
 
-from dped_jax import checkpoint, cli, evaluate, held_out, input_pipeline, tiles
+from dped_jax import checkpoint, cli, evaluate, held_out, input_pipeline, picture_folders, tiles
 from dped_jax.cli import InputError
 from dped_jax.experiments import outputs, sheets, table_page, training
 from dped_jax.train_step import make_eval_step
 
 METRICS = ("psnr", "ms_ssim", "ssim")
 BATCH_SIZE = 50
-Batches = Callable[[pathlib.Path | None], Iterator[evaluate.Pairs]]
+Batches = Callable[[pathlib.Path | None], Iterator[picture_folders.Batch]]
 
 
 class NotThereError(InputError):
@@ -58,11 +58,11 @@ def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[Batches, 
     if config.phone_dir or config.dslr_dir:
         names = ("phone_dir", "dslr_dir")
         folders = {name: pathlib.Path(filled(config[name], phone=phone)) for name in names}
-        evaluate.matching_images(folders)
+        picture_folders.matching_images(folders)
 
         def from_folders(enhanced_dir):
             enhanced = {"enhanced_dir": enhanced_dir} if enhanced_dir else {}
-            return evaluate.folder_batches(folders | enhanced, BATCH_SIZE)
+            return picture_folders.folder_batches(folders | enhanced, BATCH_SIZE)
 
         return from_folders, None
     dataset = ml_collections.ConfigDict({"data": {"data_dir": config.data_dir, "phone": phone}})
@@ -70,7 +70,7 @@ def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[Batches, 
 
     def from_split(enhanced_dir):
         if enhanced_dir:
-            return evaluate.split_batches(source, enhanced_dir, BATCH_SIZE)
+            return picture_folders.split_batches(source, enhanced_dir, BATCH_SIZE)
         return input_pipeline.eval_batches(source, BATCH_SIZE)
 
     return from_split, dataset
@@ -124,29 +124,30 @@ def score_method(
         scores = evaluate.score_batches(None, pairs(path))
         return scores, {"enhanced_dir": str(path)}, lambda batch: batch["enhanced"]
     model, variables, step = checkpoint.load_generator(path, config.step)
-    if dataset:
-        held_out.check_held_out(path, dataset, config.split)
+    remarks = held_out.check_held_out(path, dataset, config.split) if dataset else []
     eval_step = jax.jit(make_eval_step(model))
 
     def enhance(images):
         return eval_step(variables, images)
 
     scores = evaluate.score_batches(enhance, pairs(None))
-    noted = {"workdir": str(path), "step": step}
+    noted = {"workdir": str(path), "step": step, "remarks": remarks}
     if model.loss.content and model.vgg.weights == "random":
         noted["vgg"] = "random"
     return scores, noted, lambda batch: tiles.to_integers(np.asarray(enhance(batch["phone"])))
 
 
 def summarize_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means of the scores of a method's runs, and of several their range (max - min)."""
+    """Means of the scores of a method's runs, and of several their "range", largest - smallest."""
+    if not runs:
+        return {}
     summary = {metric: float(np.mean([run[metric] for run in runs])) for metric in METRICS}
     if len(runs) > 1:
         summary["range"] = {m: float(np.ptp([run[m] for run in runs])) for m in METRICS}
-    return summary | {"runs": runs}
+    return summary
 
 
-def picked(batches: Iterator[evaluate.Pairs], indices: np.ndarray) -> evaluate.Pairs:
+def picked(batches: Iterator[picture_folders.Batch], indices: np.ndarray) -> picture_folders.Batch:
     """The pairs of these indices, in their order, of all that batches yield.
 
     Pictures of one size only: those that differ from the first in size are left out.
@@ -211,6 +212,18 @@ def draw_sheets(
     return drawn
 
 
+def plan(config: ml_collections.ConfigDict) -> list[tuple[str, int]]:
+    """Methods and seeds in the order of work: the whole table for the first seed, then the next."""
+
+    def seeds(name: str) -> tuple[int, ...]:
+        method = config.methods[name]
+        trained = method.model is not None and not (method.workdir or method.enhanced_dir)
+        return (method.seeds or config.seeds) if trained else config.seeds[:1]
+
+    entries = [(k, name, seed) for name in config.rows for k, seed in enumerate(seeds(name))]
+    return [(name, seed) for _, name, seed in sorted(entries, key=lambda entry: entry[0])]
+
+
 def run_phone(
     config: ml_collections.ConfigDict, phone: str, output_dir: pathlib.Path
 ) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
@@ -219,83 +232,87 @@ def run_phone(
     Returns:
       The phone's part of results.json, its sheets, and how many methods failed.
     """
-    result: dict[str, Any] = {"images": None, "input": None, "methods": {}}
+    methods: dict[str, Any] = {name: {"runs": []} for name in config.rows}
+    result: dict[str, Any] = {"images": None, "input": None, "methods": methods}
     try:
         pairs, dataset = open_pairs(config, phone)
     except InputError as error:
         logging.warning("%s: %s", phone, error)
-        result["methods"] = {name: {"note": str(error)} for name in config.rows}
+        for entry in methods.values():
+            entry["note"] = str(error)
         return result, [], 0
-    runs, shown, failed = {name: [] for name in config.rows}, {}, 0
-    for seed in config.seeds:
-        for name in config.rows:
-            method, trained = config.methods[name], config.methods[name].model is not None
-            if name in result["methods"] or (runs[name] and not trained):
-                continue
-            try:
-                path, is_folder = find_method(config, name, phone, seed, output_dir / "models")
-                scores, noted, enhance = score_method(config, path, is_folder, pairs, dataset)
-            except InputError as error:
-                logging.warning("%s, %s: %s", method.title, phone, error)
-                failed += not isinstance(error, NotThereError)
-                result["methods"][name] = {"note": str(error)}
-                if isinstance(error, evaluate.MissingPicturesError):
-                    result["methods"][name]["missing"] = error.missing
-                continue
-            result["images"] = len(scores["enhanced"]["psnr"])
-            result["input"] = evaluate.summarize(scores["input"])
-            summary = evaluate.summarize(scores["enhanced"])
-            print(evaluate.format_summary(f"{method.title}, {phone}, seed {seed}:", summary))
-            runs[name].append(noted | {"seed": seed} | summary)
-            folder = path if is_folder else None
-            psnr = scores["enhanced"]["psnr"]
-            shown.setdefault(name, (method.title, psnr, folder, enhance))
-    for name in config.rows:
-        if name not in result["methods"]:
-            result["methods"][name] = summarize_seeds(runs[name])
+    shown, num_failed = {}, 0
+    for name, seed in plan(config):
+        title, entry = config.methods[name].title, methods[name]
+        if "note" in entry:
+            continue
+        try:
+            path, is_folder = find_method(config, name, phone, seed, output_dir / "models")
+            scores, noted, enhance = score_method(config, path, is_folder, pairs, dataset)
+        except InputError as error:
+            logging.warning("%s, %s: %s", title, phone, error)
+            num_failed += not isinstance(error, NotThereError)
+            entry["note"] = str(error)
+            if isinstance(error, picture_folders.MissingPicturesError):
+                entry["missing"] = error.missing
+            continue
+        summary = evaluate.summarize(scores["enhanced"])
+        print(evaluate.format_summary(f"{title}, {phone}, seed {seed}:", summary))
+        entry["runs"].append(noted | {"seed": seed} | summary)
+        result["images"] = len(scores["enhanced"]["psnr"])
+        result["input"] = evaluate.summarize(scores["input"])
+        folder = path if is_folder else None
+        shown.setdefault(name, (title, scores["enhanced"]["psnr"], folder, enhance))
+    for entry in methods.values():
+        entry.update(summarize_seeds(entry["runs"]))
     listed = [shown[name] for name in config.rows if name in shown]
     drawn = draw_sheets(config, output_dir, phone, pairs, listed) if listed else []
-    return result, drawn, failed
+    return result, drawn, num_failed
 
 
-def main(argv: list[str]) -> None:
-    """Runs the command."""
-    del argv
-    config, output_dir = FLAGS.config, pathlib.Path(FLAGS.output_dir)
+def make_table(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
+    """Trains, scores and writes everything.
+
+    Raises:
+      InputError: a method failed (all others are in the files nevertheless), or none has a result.
+    """
     unknown = [name for name in config.rows if name not in config.methods]
-    if unknown:
+    if unknown or not config.rows:
         raise InputError(
-            f"config.rows: no method {unknown[0]!r}; there are {', '.join(config.methods)}"
+            f"config.rows={config.rows}: no such method; there are {', '.join(config.methods)}"
         )
     output_dir.mkdir(parents=True, exist_ok=True)
-    phones, pictures, failed = {}, {}, 0
+    phones, drawn, failed = {}, {}, 0
     for phone in config.phones:
-        phones[phone], pictures[phone], failures = run_phone(config, phone, output_dir)
+        phones[phone], drawn[phone], failures = run_phone(config, phone, output_dir)
         failed += failures
+    methods = {name: config.methods[name] for name in config.rows}
     results = {
         "experiment": config.title,
         "protocol": "pirm",
-        "split": config.split if not config.phone_dir else "folders",
-        "titles": {name: config.methods[name].title for name in config.rows},
-        "published": {
-            name: {
-                phone: list(numbers) for phone, numbers in config.methods[name].published.items()
-            }
-            for name in config.rows
-        },
+        "split": "folders" if config.phone_dir else config.split,
+        "titles": {name: method.title for name, method in methods.items()},
+        "published": {name: method.published.to_dict() for name, method in methods.items()},
         "phones": phones,
     }
     outputs.write_json(output_dir / "results.json", results)
     header = ["phone", "method", "seed", *METRICS, "identical_pairs", "note"]
     outputs.write_csv(output_dir / "scores.csv", header, table_page.csv_rows(results))
-    cli.write_atomically(output_dir / "report.html", table_page.make_page(results, pictures))
+    cli.write_atomically(output_dir / "report.html", table_page.make_page(results, drawn))
     print(f"report: {output_dir}/report.html")
-    empty = all("note" in m for phone in phones.values() for m in phone["methods"].values())
-    if failed or empty:
-        notes = [m["note"] for p in phones.values() for m in p["methods"].values() if "note" in m]
+    found = [method for phone in phones.values() for method in phone["methods"].values()]
+    notes = [method["note"] for method in found if "note" in method]
+    if failed or len(notes) == len(found):
         raise InputError(
-            f"{len(notes)} results are missing, as {output_dir}/report.html says: {notes[0]}"
+            f"{len(notes)} of {len(found)} results are missing, see {output_dir}/report.html; "
+            f"the first: {notes[0]}"
         )
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    make_table(FLAGS.config, pathlib.Path(FLAGS.output_dir))
 
 
 FLAGS = flags.FLAGS

@@ -9,6 +9,7 @@ import cv2
 from dped_jax import web_page
 
 METRICS = {"psnr": ("PSNR", ".2f"), "ms_ssim": ("MS-SSIM", ".4f"), "ssim": ("SSIM", ".4f")}
+FORMS = (".2f", ".4f")  # of the paper's PSNR and SSIM
 DASH = "\N{EN DASH}"
 NUM_SLIDERS = 3  # of the patches of a sheet
 SLIDER_SIDE = 600  # pixels
@@ -25,7 +26,7 @@ def csv_rows(results: dict[str, Any]) -> Iterator[list[Any]]:
             scores = [found["input"][metric] for metric in (*METRICS, "identical_pairs")]
             yield [phone, "input", "", *scores, ""]
         for name, summary in found["methods"].items():
-            for run in summary.get("runs", []):
+            for run in summary["runs"]:
                 scores = [run[metric] for metric in (*METRICS, "identical_pairs")]
                 yield [phone, name, run["seed"], *scores, run.get("vgg", "") and "random VGG-19"]
             if "note" in summary:
@@ -51,15 +52,16 @@ def score_table(results: dict[str, Any]) -> str:
         row = [title]
         for phone, found in phones.items():
             summary = found["methods"][name]
-            if "note" in summary:
-                notes.append(f"{title}, {phone}: {summary['note']}")
-                row += [f"{DASH} [{len(notes)}]"] * len(METRICS)
-            else:
-                row += [_number(summary, metric) for metric in METRICS]
+            said = [text for run in summary["runs"] for text in run.get("remarks", [])]
+            said += [summary["note"]] if "note" in summary else []
+            notes += [f"{title}, {phone}: {text}" for text in said]
+            mark = f" ({len(notes)})" if said else ""
+            scored = bool(summary["runs"])
+            row += [(_number(summary, m) if scored else DASH) + mark for m in METRICS]
         rows.append(row)
     counts = ", ".join(f"{f['images']} of {phone}" for phone, f in phones.items() if f["images"])
     caption = f"Means over the images of {results['split']} ({counts or 'none'}), protocol pirm"
-    seeds = {len(s["runs"]) for f in phones.values() for s in f["methods"].values() if "runs" in s}
+    seeds = {len(s["runs"]) for f in phones.values() for s in f["methods"].values()}
     if max(seeds, default=1) > 1:
         caption += f"; in brackets the range (largest minus smallest) over {max(seeds)} seeds"
     listed = "".join(f'<li id="note{i}">{escape(note)}</li>' for i, note in enumerate(notes, 1))
@@ -71,12 +73,13 @@ def published_table(results: dict[str, Any]) -> str:
     published = {name: numbers for name, numbers in results["published"].items() if numbers}
     if not published:
         return ""
-    phones = list(next(iter(published.values())))
+    known = next(iter(published.values()))
+    phones = [phone for phone in results["phones"] if phone in known] or list(known)
     header = [""] + [f"{phone}: {label}" for phone in phones for label in ("PSNR", "SSIM")]
     rows = []
     for name, numbers in published.items():
-        pairs = [numbers[phone] for phone in phones]
-        rows.append([results["titles"][name], *(f"{v:g}" for pair in pairs for v in pair)])
+        scores = [f"{numbers[phone][k]:{form}}" for phone in phones for k, form in enumerate(FORMS)]
+        rows.append([results["titles"][name], *scores])
     return web_page.table("As the paper prints them", header, rows) + f"<p>{SCALE}</p>"
 
 
@@ -95,9 +98,11 @@ def sheet_section(drawn: dict[str, Any], method: str) -> str:
         )[:NUM_SLIDERS]
     )
     numbers = ", ".join(map(str, drawn["images"]))
-    caption = f"{drawn['title']}: images {numbers}, in brackets of each row the PSNR of {method}"
+    caption = f"{drawn['title']}: images {numbers}, beside each row the PSNR of {method}"
     alt = "Rows of patches: input, the methods' results, target"
-    return web_page.picture(caption, alt, drawn["picture"]) + f'<div class="charts">{sliders}</div>'
+    return (
+        web_page.picture(caption, alt, drawn["picture"]) + f'<div class="sliders">{sliders}</div>'
+    )
 
 
 def make_page(results: dict[str, Any], pictures: dict[str, list[dict[str, Any]]]) -> str:
@@ -106,7 +111,7 @@ def make_page(results: dict[str, Any], pictures: dict[str, list[dict[str, Any]]]
         results["titles"][name]
         for found in results["phones"].values()
         for name, summary in found["methods"].items()
-        for run in summary.get("runs", [])
+        for run in summary["runs"]
         if "vgg" in run
     }
     note = ""
@@ -118,7 +123,7 @@ def make_page(results: dict[str, Any], pictures: dict[str, list[dict[str, Any]]]
     if published:
         sections["The paper's numbers"] = published
     for phone, drawn in pictures.items():
-        last = [n for n, s in results["phones"][phone]["methods"].items() if "runs" in s]
+        last = [n for n, s in results["phones"][phone]["methods"].items() if s["runs"]]
         for sheet in drawn:
             heading = f"{phone}: {sheet['title'][0].lower()}{sheet['title'][1:]}"
             sections[heading] = sheet_section(sheet, results["titles"][last[-1]])
