@@ -41,7 +41,8 @@ input { inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-r
 .grid { max-width: 37.5rem; }
 .grid div { display: grid; grid-template-columns: repeat(3, 1fr); text-align: center; }
 .sliders { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; }
-.charts { display: flex; flex-wrap: wrap; gap: 1rem; } .charts figure { flex: 1 1 20rem; }
+.charts { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); }
 """
 
 

@@ -130,10 +130,6 @@ def score_table(scores: dict[str, dict[str, float | None]]) -> str:
     return web_page.table(caption, ["", *(label for label, _ in SCORES.values())], rows)
 
 
-def _size(image: np.ndarray) -> str:
-    return f"{image.shape[1]}x{image.shape[0]}"
-
-
 def photograph_section(stem: str, shown: Pictures, side: int) -> str:
     """Sliders from a photograph to the other columns; those of another size as they are."""
     before, parts = shown[INPUT], ""
@@ -147,10 +143,8 @@ def photograph_section(stem: str, shown: Pictures, side: int) -> str:
             pair = (small, sheets.fit(after, side, side))
             parts += web_page.comparison(f"{stem}, {name}", *pair, (INPUT, name))
         else:
-            caption = (
-                f"{stem}, {name}: shown by itself, since its size ({_size(after)}) is not that of"
-                f" the photograph ({_size(before)})"
-            )
+            size = f"{after.shape[1]}x{after.shape[0]}"
+            caption = f"{stem}, {name}: of another size ({size}), shown by itself"
             fitted = sheets.fit(after, side, side)
             parts += web_page.picture(caption, f"{stem}, {name}", fitted, "jpeg")
     if not any(x is not None and x.shape == before.shape for k, x in shown.items() if k != INPUT):
@@ -183,7 +177,7 @@ def make_page(contact_sheet: np.ndarray, sections: dict[str, str], lines: Sequen
     drawn = web_page.picture(
         "All photographs", "Rows of photographs, columns of methods", contact_sheet, scroll=True
     )
-    note = "Pictures are missing: the end of this page lists them." if lines else ""
+    note = "Pictures are missing or left out: the end of this page lists them." if lines else ""
     parts = {"Contact sheet": drawn, **sections, "Missing pictures": missing}
     return web_page.page(TITLE, note, parts)
 

@@ -76,7 +76,7 @@ def test_what_is_missing_is_said(run):
         "DSLR: no picture of 2",
     ]
     page = (run / "report.html").read_text()
-    assert "Pictures are missing: the end of this page lists them." in page
+    assert "Pictures are missing or left out: the end of this page lists them." in page
     assert page.count("Some &lt;other&gt; program: no picture of this photograph.") == 1
     assert page.count("DSLR: no picture of this photograph.") == 1
     assert results["methods"]["Ours"]["step"] == 0
@@ -98,7 +98,7 @@ def test_pictures_of_equal_size_are_compared_others_shown(run):
     for slider in sliders:
         assert f'aria-label="{slider}"' in page
     for name, size in (("Some &lt;other&gt; program", "32x24"), ("DSLR", "300x200")):
-        assert f"10, {name}: shown by itself, since its size ({size}) is not that of" in page
+        assert f"10, {name}: of another size ({size}), shown by itself" in page
 
 
 def test_scores_are_of_equal_sizes_only(run):
