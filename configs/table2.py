@@ -45,6 +45,9 @@ def frame(title: str, split: str, step: str) -> ml_collections.ConfigDict:
     config.dslr_dir = ""
     config.step = step  # checkpoint of each model: best by validation PSNR, or newest
     config.vgg_weights = paper.get_config().vgg.weights
+    config.perceptual = ()  # further scores: "lpips", "niqe"; with the weights' files (README)
+    config.lpips_weights = ""
+    config.niqe_weights = ""
     config.num_pictures = 8  # patches on a sheet
     config.methods = ml_collections.ConfigDict()
     return config

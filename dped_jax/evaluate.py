@@ -140,6 +140,26 @@ def score(
     return {"protocol": protocol, "images": images} | summaries
 
 
+def load_enhance(
+    workdir: pathlib.Path, which: str = "best"
+) -> tuple[ml_collections.ConfigDict, Enhance, int]:
+    """Loads the model of a workdir as a function for `score_batches`.
+
+    Args:
+      workdir: made by dped_jax.train or dped_jax.convert.
+      which: "best" by validation PSNR, "newest", or a step.
+
+    Returns:
+      Its configuration, the function, and the checkpoint's step.
+
+    Raises:
+      InputError: no such model.
+    """
+    config, variables, step = checkpoint.load_generator(workdir, which)
+    eval_step = jax.jit(make_eval_step(config))
+    return config, lambda phone: eval_step(variables, phone), step
+
+
 def score_workdir(
     workdir: pathlib.Path,
     batches: Iterable[Batch],
@@ -150,9 +170,9 @@ def score_workdir(
     """Scores the model of a workdir.
 
     Args:
-      workdir: made by dped_jax.train or dped_jax.convert.
+      workdir: as `load_enhance`.
       batches: as for `score_batches`, with "phone".
-      which: "best" by validation PSNR, "newest", or a step.
+      which: as `load_enhance`.
       protocol: "pirm" or "dped".
       measures: from `perceptual.make_measures`.
 
@@ -162,9 +182,8 @@ def score_workdir(
     Raises:
       InputError: no such model; and as `score`.
     """
-    config, variables, step = checkpoint.load_generator(workdir, which)
-    eval_step = jax.jit(make_eval_step(config))
-    return score(lambda phone: eval_step(variables, phone), batches, protocol, measures), step
+    _, enhance, step = load_enhance(workdir, which)
+    return score(enhance, batches, protocol, measures), step
 
 
 def _batches() -> Iterator[Batch]:

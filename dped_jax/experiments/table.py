@@ -10,21 +10,26 @@ report.html.
 
 import pathlib
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import jax
 import ml_collections
 import numpy as np
 from absl import flags, logging
 from ml_collections import config_flags
 
-from dped_jax import checkpoint, cli, evaluate, held_out, input_pipeline, picture_folders, tiles
+from dped_jax import (
+    cli,
+    evaluate,
+    held_out,
+    input_pipeline,
+    perceptual,
+    picture_folders,
+    tiles,
+)
 from dped_jax.cli import InputError
-from dped_jax.experiments import outputs, sheets, table_page, training
-from dped_jax.train_step import make_eval_step
+from dped_jax.experiments import outputs, table_page, table_sheets, training
 
-METRICS = ("psnr", "ms_ssim", "ssim")
 BATCH_SIZE = 50
 Batches = Callable[[pathlib.Path | None], Iterator[picture_folders.Batch]]
 
@@ -109,7 +114,13 @@ def find_method(
 
 
 def score_method(
-    config: ml_collections.ConfigDict, path: pathlib.Path, is_folder: bool, pairs: Batches, dataset
+    config: ml_collections.ConfigDict,
+    path: pathlib.Path,
+    is_folder: bool,
+    pairs: Batches,
+    dataset: ml_collections.ConfigDict | None,
+    *,
+    measures: evaluate.Measures,
 ) -> tuple[dict[str, evaluate.Scores], dict[str, Any], Callable]:
     """Scores one method on the pictures of one phone.
 
@@ -121,95 +132,30 @@ def score_method(
       InputError: the model has seen these photographs in training; pictures are missing.
     """
     if is_folder:
-        scores = evaluate.score_batches(None, pairs(path))
+        scores = evaluate.score_batches(None, pairs(path), measures=measures)
         return scores, {"enhanced_dir": str(path)}, lambda batch: batch["enhanced"]
-    model, variables, step = checkpoint.load_generator(path, config.step)
+    model, enhance, step = evaluate.load_enhance(path, config.step)
     remarks = held_out.check_held_out(path, dataset, config.split) if dataset else []
-    eval_step = jax.jit(make_eval_step(model))
-
-    def enhance(images):
-        return eval_step(variables, images)
-
-    scores = evaluate.score_batches(enhance, pairs(None))
+    scores = evaluate.score_batches(enhance, pairs(None), measures=measures)
     noted = {"workdir": str(path), "step": step, "remarks": remarks}
     if model.loss.content and model.vgg.weights == "random":
         noted["vgg"] = "random"
     return scores, noted, lambda batch: tiles.to_integers(np.asarray(enhance(batch["phone"])))
 
 
-def summarize_seeds(runs: list[dict[str, Any]]) -> dict[str, Any]:
+def summarize_seeds(runs: list[dict[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
     """Means of the scores of a method's runs, and of several their "range", largest - smallest."""
     if not runs:
         return {}
-    summary = {metric: float(np.mean([run[metric] for run in runs])) for metric in METRICS}
+    summary = {metric: float(np.mean([run[metric] for run in runs])) for metric in metrics}
     if len(runs) > 1:
-        summary["range"] = {m: float(np.ptp([run[m] for run in runs])) for m in METRICS}
+        summary["range"] = {m: float(np.ptp([run[m] for run in runs])) for m in metrics}
     return summary
 
 
-def picked(batches: Iterator[picture_folders.Batch], indices: np.ndarray) -> picture_folders.Batch:
-    """The pairs of these indices, in their order, of all that batches yield.
-
-    Pictures of one size only: those that differ from the first in size are left out.
-    """
-    found, start = {}, 0
-    for batch in batches:
-        num = len(batch["dslr"])
-        for i in indices[(indices >= start) & (indices < start + num)]:
-            found[int(i)] = {name: images[i - start] for name, images in batch.items()}
-        start += num
-    rows = [found[int(i)] for i in indices]
-    rows = [row for row in rows if row["dslr"].shape == rows[0]["dslr"].shape]
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def draw_sheets(
-    config: ml_collections.ConfigDict, output_dir: pathlib.Path, phone: str, pairs: Batches, shown
-) -> list[dict[str, Any]]:
-    """Draws sheets of input, each method and target: evenly chosen pairs, and the worst ones.
-
-    Args:
-      config: the table's.
-      output_dir: where PNG files go.
-      phone: named in the files' names.
-      pairs: from `open_pairs`.
-      shown: for each method its title, PSNR of every picture, folder or None, and the function
-        from `score_method`; the worst are those of the last method.
-
-    Returns:
-      For each sheet its "title", "file", "images" as numbers from 0 in the order of the pairs, and
-      the columns "input", "enhanced" (of the last method) and "target".
-    """
-    title, psnr, *_ = shown[-1]
-    even = np.linspace(0, len(psnr) - 1, min(config.num_pictures, len(psnr))).astype(int)
-    worst = sheets.worst(psnr, config.num_pictures)
-    drawn = []
-    for kind, heading, indices in (
-        ("typical", "Evenly chosen patches", np.unique(even)),
-        ("worst", f"The worst of {title} by PSNR", worst),
-    ):
-        if not len(indices):
-            continue
-        chosen = picked(pairs(None), indices)
-        columns = {"input": chosen["phone"]}
-        for name, _, folder, enhance in shown:
-            columns[name] = enhance(picked(pairs(folder), indices) if folder else chosen)
-        columns["target (DSLR)"] = chosen["dslr"]
-        labels = [f"{psnr[i]:.2f} dB" for i in indices]
-        file = f"{kind}_{phone}.png"
-        picture = sheets.sheet(columns, labels)
-        outputs.write_picture(output_dir / file, picture)
-        drawn.append(
-            {
-                "title": heading,
-                "file": file,
-                "picture": picture,
-                "images": [int(i) for i in indices],
-                "before": chosen["phone"],
-                "after": columns[title],
-            }
-        )
-    return drawn
+def list_metrics(config: ml_collections.ConfigDict) -> list[str]:
+    """The scores of the table, in its order."""
+    return [*table_page.METRICS, *config.perceptual]
 
 
 def plan(config: ml_collections.ConfigDict) -> list[tuple[str, int]]:
@@ -225,7 +171,10 @@ def plan(config: ml_collections.ConfigDict) -> list[tuple[str, int]]:
 
 
 def run_phone(
-    config: ml_collections.ConfigDict, phone: str, output_dir: pathlib.Path
+    config: ml_collections.ConfigDict,
+    phone: str,
+    output_dir: pathlib.Path,
+    measures: evaluate.Measures,
 ) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
     """Trains and scores all methods for one phone.
 
@@ -248,7 +197,9 @@ def run_phone(
             continue
         try:
             path, is_folder = find_method(config, name, phone, seed, output_dir / "models")
-            scores, noted, enhance = score_method(config, path, is_folder, pairs, dataset)
+            scores, noted, enhance = score_method(
+                config, path, is_folder, pairs, dataset, measures=measures
+            )
         except InputError as error:
             logging.warning("%s, %s: %s", title, phone, error)
             num_failed += not isinstance(error, NotThereError)
@@ -264,9 +215,9 @@ def run_phone(
         folder = path if is_folder else None
         shown.setdefault(name, (title, scores["enhanced"]["psnr"], folder, enhance))
     for entry in methods.values():
-        entry.update(summarize_seeds(entry["runs"]))
+        entry.update(summarize_seeds(entry["runs"], list_metrics(config)))
     listed = [shown[name] for name in config.rows if name in shown]
-    drawn = draw_sheets(config, output_dir, phone, pairs, listed) if listed else []
+    drawn = table_sheets.draw_sheets(config, output_dir, phone, pairs, listed) if listed else []
     return result, drawn, num_failed
 
 
@@ -281,22 +232,26 @@ def make_table(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> N
         raise InputError(
             f"config.rows={config.rows}: no such method; there are {', '.join(config.methods)}"
         )
+    measures = perceptual.make_measures(
+        config.perceptual, config.lpips_weights, config.niqe_weights
+    )
     output_dir.mkdir(parents=True, exist_ok=True)
     phones, drawn, failed = {}, {}, 0
     for phone in config.phones:
-        phones[phone], drawn[phone], failures = run_phone(config, phone, output_dir)
+        phones[phone], drawn[phone], failures = run_phone(config, phone, output_dir, measures)
         failed += failures
     methods = {name: config.methods[name] for name in config.rows}
     results = {
         "experiment": config.title,
         "protocol": "pirm",
+        "metrics": list_metrics(config),
         "split": "folders" if config.phone_dir else config.split,
         "titles": {name: method.title for name, method in methods.items()},
         "published": {name: method.published.to_dict() for name, method in methods.items()},
         "phones": phones,
     }
     outputs.write_json(output_dir / "results.json", results)
-    header = ["phone", "method", "seed", *METRICS, "identical_pairs", "note"]
+    header = ["phone", "method", "seed", *results["metrics"], "identical_pairs", "note"]
     outputs.write_csv(output_dir / "scores.csv", header, table_page.csv_rows(results))
     cli.write_atomically(output_dir / "report.html", table_page.make_page(results, drawn))
     print(f"report: {output_dir}/report.html")

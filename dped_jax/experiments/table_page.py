@@ -9,6 +9,10 @@ import cv2
 from dped_jax import web_page
 
 METRICS = {"psnr": ("PSNR", ".2f"), "ms_ssim": ("MS-SSIM", ".4f"), "ssim": ("SSIM", ".4f")}
+PERCEPTUAL = {
+    "lpips": ("LPIPS (lower is better)", ".4f"),
+    "niqe": ("NIQE (lower is better)", ".2f"),
+}
 FORMS = (".2f", ".4f")  # of the paper's PSNR and SSIM
 DASH = "\N{EN DASH}"
 NUM_SLIDERS = 3  # of the patches of a sheet
@@ -21,32 +25,34 @@ SCALE = (
 
 def csv_rows(results: dict[str, Any]) -> Iterator[list[Any]]:
     """Rows of scores.csv: a line for each run, and one with a note where there is none."""
+    columns = (*results["metrics"], "identical_pairs")
     for phone, found in results["phones"].items():
         if found["input"]:
-            scores = [found["input"][metric] for metric in (*METRICS, "identical_pairs")]
+            scores = [found["input"][metric] for metric in columns]
             yield [phone, "input", "", *scores, ""]
         for name, summary in found["methods"].items():
             for run in summary["runs"]:
-                scores = [run[metric] for metric in (*METRICS, "identical_pairs")]
+                scores = [run[metric] for metric in columns]
                 yield [phone, name, run["seed"], *scores, run.get("vgg", "") and "random VGG-19"]
             if "note" in summary:
-                yield [phone, name, "", *[""] * (len(METRICS) + 1), summary["note"]]
+                yield [phone, name, "", *[""] * len(columns), summary["note"]]
 
 
 def _number(summary: dict[str, Any], metric: str) -> str:
-    form = METRICS[metric][1]
+    form = (METRICS | PERCEPTUAL)[metric][1]
     text = f"{summary[metric]:{form}}"
     return f"{text} [{summary['range'][metric]:{form}}]" if "range" in summary else text
 
 
 def score_table(results: dict[str, Any]) -> str:
     """Methods against phones and metrics, with footnotes for the dashes."""
-    phones = results["phones"]
-    header = [""] + [f"{phone}: {label}" for phone in phones for label, _ in METRICS.values()]
+    phones, metrics = results["phones"], results["metrics"]
+    labels = [(METRICS | PERCEPTUAL)[metric][0] for metric in metrics]
+    header = [""] + [f"{phone}: {label}" for phone in phones for label in labels]
     notes: list[str] = []
     inputs = ["Input"]
     for found in phones.values():
-        inputs += [_number(found["input"], m) if found["input"] else DASH for m in METRICS]
+        inputs += [_number(found["input"], m) if found["input"] else DASH for m in metrics]
     rows = [inputs]
     for name, title in results["titles"].items():
         row = [title]
@@ -57,7 +63,7 @@ def score_table(results: dict[str, Any]) -> str:
             notes += [f"{title}, {phone}: {text}" for text in said]
             mark = f" ({len(notes)})" if said else ""
             scored = bool(summary["runs"])
-            row += [(_number(summary, m) if scored else DASH) + mark for m in METRICS]
+            row += [(_number(summary, m) if scored else DASH) + mark for m in metrics]
         rows.append(row)
     counts = ", ".join(f"{f['images']} of {phone}" for phone, f in phones.items() if f["images"])
     caption = f"Means over the images of {results['split']} ({counts or 'none'}), protocol pirm"
@@ -106,7 +112,7 @@ def sheet_section(drawn: dict[str, Any], method: str) -> str:
 
 
 def make_page(results: dict[str, Any], pictures: dict[str, list[dict[str, Any]]]) -> str:
-    """The page of results.json and, by phone, of the sheets of `table.draw_sheets`."""
+    """The page of results.json and, by phone, of the sheets of `table_sheets.draw_sheets`."""
     random_vgg = {
         results["titles"][name]
         for found in results["phones"].values()

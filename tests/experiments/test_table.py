@@ -11,7 +11,7 @@ import pytest
 import tiny
 
 from configs import table2, table3, table3_small
-from dped_jax import checkpoint, convert, evaluate, input_pipeline
+from dped_jax import checkpoint, convert, evaluate, input_pipeline, perceptual
 from dped_jax.cli import InputError
 from dped_jax.experiments import table
 
@@ -218,6 +218,21 @@ def test_released_models_give_the_known_scores(shared_data, tmp_path):
         assert row["ms_ssim"] == pytest.approx(golden[name]["ms_ssim_mean"], abs=1e-4)
         assert row["ssim"] == pytest.approx(golden[name]["ssim_mean"], abs=1e-4)
         assert row["identical_pairs"] == golden[name]["identical_pairs"]
+
+
+def test_perceptual_scores_are_columns(config, tmp_path, monkeypatch):
+    config.perceptual = ("lpips",)
+    with pytest.raises(InputError, match="--lpips_weights"):
+        table.make_table(config, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    write_split(config, tmp_path / "other", change=lambda x: x ^ 8)
+    config.methods.net = table2.method("Other", enhanced_dir=f"{tmp_path}/other")
+    mean = {"lpips": lambda a, b: np.abs(np.asarray(a) - np.asarray(b)).mean((1, 2, 3))}
+    monkeypatch.setattr(perceptual, "make_measures", lambda *_: mean)
+    table.make_table(config, tmp_path)
+    assert read(tmp_path)["phones"]["custom"]["methods"]["net"]["lpips"] == pytest.approx(8 / 255)
+    assert f"<td>{8 / 255:.4f}</td>" in (tmp_path / "report.html").read_text()
+    assert "psnr,ms_ssim,ssim,lpips,identical_pairs" in (tmp_path / "scores.csv").read_text()
 
 
 def test_losses_of_table_3():
