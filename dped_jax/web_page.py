@@ -20,10 +20,12 @@ COLOURS = ("#1f4e9c", "#a83a00", "#1b6b34", "#7a2a8c")  # of curves, on white
 DASHES = ("", "6 3", "2 3")  # of curves, which do not differ by colour alone
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 440, 280, 72, 426, 12, 234  # of a chart and its axes
 STYLE = """
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem;
+  overflow-wrap: break-word; }
 .note { border-left: .3rem solid #a83a00; background: #fff4ec; padding: .6rem .9rem; }
 .wide { overflow-x: auto; margin-bottom: 1rem; }
 .wide:focus-visible { outline: 3px solid #1f4e9c; }
+.wide img { width: auto; max-width: none; }
 table { border-collapse: collapse; } caption { text-align: left; padding-bottom: .4rem; }
 th, td { border: 1px solid #999; padding: .3rem .7rem; text-align: right; }
 th[scope=row] { text-align: left; font-weight: normal; } figcaption { margin-top: .4rem; }
@@ -33,13 +35,14 @@ svg { font: 13px system-ui, sans-serif; } .pen { fill: none; stroke-width: 2; }
 .compare { position: relative; --split: 50%; } .over { position: absolute; }
 .before { inset: 0; clip-path: inset(0 calc(100% - var(--split)) 0 0); }
 .border { inset: 0 auto 0 var(--split); outline: 1px solid #fff; }
-.label { top: .6rem; padding: 0 .5rem; color: #fff; background: #000c; }
+.label { top: .6rem; max-width: 40%; padding: 0 .5rem; color: #fff; background: #000c; }
 input { inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0; cursor: ew-resize; }
 .compare:focus-within { outline: 3px solid #1f4e9c; outline-offset: 2px; }
 .grid { max-width: 37.5rem; }
 .grid div { display: grid; grid-template-columns: repeat(3, 1fr); text-align: center; }
 .sliders { display: grid; grid-template-columns: repeat(auto-fill, minmax(17rem, 1fr)); gap: 1rem; }
-.charts { display: flex; flex-wrap: wrap; gap: 1rem; } .charts figure { flex: 1 1 20rem; }
+.charts { display: grid; gap: 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); }
 """
 
 
@@ -69,23 +72,41 @@ def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) ->
 """
 
 
-def picture(caption: str, alt: str, image: np.ndarray, kind: str = "png") -> str:
-    """A picture with a caption; `alt` says what is seen to those who do not see it."""
-    return f"""<figure><img src="{data_uri(image, kind)}" alt="{escape(alt)}">
-<figcaption>{escape(caption)}</figcaption></figure>
-"""
+def paragraphs(*texts: str) -> str:
+    """Paragraphs of plain text."""
+    return "".join(f"<p>{escape(text)}</p>\n" for text in texts)
 
 
-def comparison(name: str, before: np.ndarray, after: np.ndarray) -> str:
+def picture(
+    caption: str, alt: str, image: np.ndarray, kind: str = "png", *, scroll: bool = False
+) -> str:
+    """A picture with a caption; `alt` says what is seen to those who do not see it.
+
+    It is as wide as the page, or, where it `scroll`s, as large as it is, with what a narrow screen
+    has no room for moved into view by finger or arrow keys: for sheets with text in them.
+    """
+    shown = f'<img src="{data_uri(image, kind)}" alt="{escape(alt)}">'
+    if scroll:
+        label = f'role="region" aria-label="{escape(caption)}"'
+        shown = f'<div class="wide" tabindex="0" {label}>{shown}</div>'
+    return f"<figure>{shown}\n<figcaption>{escape(caption)}</figcaption></figure>\n"
+
+
+def comparison(
+    name: str,
+    before: np.ndarray,
+    after: np.ndarray,
+    labels: tuple[str, str] = ("before", "enhanced"),
+) -> str:
     """Two pictures of equal size over each other, and a slider that moves their border."""
-    name = escape(name)
+    name, left, right = map(escape, (name, *labels))
     return f"""<figure><div class="compare">
-<img src="{data_uri(after, "jpeg")}" alt="{name}, enhanced">
-<img class="over before" src="{data_uri(before, "jpeg")}" alt="{name}, before">
+<img src="{data_uri(after, "jpeg")}" alt="{name}, {right}">
+<img class="over before" src="{data_uri(before, "jpeg")}" alt="{name}, {left}">
 <div class="over border"></div>
-<span class="over label" style="left: .6rem">before</span>
-<span class="over label" style="right: .6rem">enhanced</span>
-<input class="over" type="range" autocomplete="off" aria-label="{name}: percentage shown as before"
+<span class="over label" style="left: .6rem">{left}</span>
+<span class="over label" style="right: .6rem">{right}</span>
+<input class="over" type="range" autocomplete="off" aria-label="{name}: percentage shown as {left}"
 oninput="this.parentNode.style.setProperty('--split', this.value + '%')">
 </div><figcaption>{name}: drag the border, or focus it and use the arrow keys.</figcaption></figure>
 """

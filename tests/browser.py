@@ -1,6 +1,7 @@
 """A real headless Chromium for tests of pages; the tests skip where none is installed."""
 
 import contextlib
+import pathlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -61,3 +62,34 @@ def accessibility_findings(page: Any) -> list[str]:
         if found["impact"] in ("serious", "critical")
         for node in found["nodes"]
     ]
+
+
+def page_problems(browser: Any, file: pathlib.Path) -> list[str]:
+    """What is wrong with a self-contained page, at desktop and phone size; fails on script errors.
+
+    That is: something is fetched, the page is wider than the screen, what axe-core finds, and
+    sliders that arrow keys do not move.
+    """
+    problems = []
+    for viewport in (DESKTOP, PHONE):
+        context = browser.new_context(viewport=viewport, offline=True)
+        page = context.new_page()
+        errors, requests = [], []
+        page.on("pageerror", lambda error, errors=errors: errors.append(error))
+        page.on("request", lambda request, requests=requests: requests.append(request.url))
+        page.goto(file.as_uri())
+        assert not errors
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > viewport["width"]:
+            problems.append(f"{width} pixels wide on a screen of {viewport['width']}")
+        problems += accessibility_findings(page)
+        for k, slider in enumerate(page.locator("input[type=range]").all()):
+            split = "slider => getComputedStyle(slider.parentNode).getPropertyValue('--split')"
+            slider.focus()
+            page.keyboard.press("ArrowLeft")
+            if slider.evaluate(split) != "49%":
+                problems.append(f"slider {k} at {slider.evaluate(split)} after an arrow key")
+        fetched = [url for url in requests if not url.startswith(("data:", file.as_uri()))]
+        problems += [f"fetches {url}" for url in fetched]
+        context.close()
+    return problems

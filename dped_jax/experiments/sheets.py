@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 TEXT_SIZE = 16  # pixels
 LINE = 20  # pixels from one line of text to the next
 GAP = 8  # pixels between cells
-LABEL_WIDTH = 130  # pixels at most that labels of rows take
+LABEL_WIDTH = 160  # pixels at most that labels of rows take
 MISSING = (232, 232, 232)  # the colour of a cell that has no picture
 INK, PAPER = (0, 0, 0), (255, 255, 255)
 

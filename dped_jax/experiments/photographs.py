@@ -1,0 +1,244 @@
+"""Figures 8, 9 and 11 to 18: whole photographs, as they were and as several methods make them.
+
+    python -m dped_jax.experiments.photographs --photos_dir=photos --output_dir=runs/photographs \
+        --methods=Ours=runs/iphone,SRCNN=runs/srcnn,APE=photos_ape [--dslr_dir=photos_dslr]
+
+A method is a workdir, whose generator enhances the photographs here (kept in output_dir/NAME, which
+can be given as a folder the next time), or a folder of what some other program or person made of
+them, matched by file stem. The DSLR's photographs may differ in size or framing: they are shown
+then, and compared in numbers only where the size is that of the photograph. Photographs are JPEG,
+PNG, TIFF or WebP.
+"""
+
+import math
+import pathlib
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+from absl import flags
+
+from dped_jax import checkpoint, cli, enhance, evaluate, photo_files, picture_folders, web_page
+from dped_jax.cli import InputError
+from dped_jax.experiments import outputs, sheets
+
+TITLE = "Figures 8, 9 and 11 to 18: whole photographs"
+THUMBNAIL = 320  # pixels a side of the contact sheet's pictures, at most
+INPUT, TARGET = "input", "DSLR"  # names of columns that no method may have
+SCORES = {"psnr": ("PSNR (dB)", ".2f"), "ms_ssim": ("MS-SSIM", ".4f"), "ssim": ("SSIM", ".4f")}
+Paths = dict[str, pathlib.Path]
+Pictures = dict[str, np.ndarray | None]  # (H, W, 3) uint8 by column; None where there is none
+
+
+def parse_methods(listed: Sequence[str]) -> Paths:
+    """Reads name=path entries of --methods.
+
+    Raises:
+      InputError: one is written in another way, a name cannot be that of a folder or comes twice,
+        or there is nothing at a path.
+    """
+    methods: Paths = {}
+    for entry in listed:
+        name, separator, path = entry.partition("=")
+        if not (name and separator and path):
+            raise InputError(f"--methods: {entry!r}: write NAME=WORKDIR or NAME=FOLDER")
+        if "/" in name or name.startswith(".") or name in (INPUT, TARGET, *methods):
+            raise InputError(f"--methods: the name {name!r} is taken or names no folder; change it")
+        if not pathlib.Path(path).is_dir():
+            raise InputError(f"--methods={entry}: no such folder")
+        methods[name] = pathlib.Path(path)
+    if not methods:
+        raise InputError("--methods: is empty; give at least one NAME=WORKDIR or NAME=FOLDER")
+    return methods
+
+
+def is_workdir(path: pathlib.Path) -> bool:
+    """Whether a folder is a model, not pictures."""
+    return (path / "config.json").exists()
+
+
+def enhance_photos(photos: Paths, workdir: pathlib.Path, folder: pathlib.Path) -> tuple[Paths, int]:
+    """Enhances photographs with the best checkpoint of a workdir.
+
+    Returns:
+      The PNG files in `folder` by stem, and the step of the checkpoint.
+
+    Raises:
+      InputError: the workdir holds no model, or a photograph cannot be read or enhanced.
+    """
+    config, variables, step = checkpoint.load_generator(str(workdir))
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {stem: folder / f"{stem}.png" for stem in photos}
+    devices = jax.local_devices()[: len(photos)]
+    settings = enhance.Settings(memory=enhance.default_memory() / len(devices))
+    workers = [enhance.Worker(config, variables, device, settings) for device in devices]
+    failures = enhance.enhance_files([(photos[stem], written[stem]) for stem in photos], workers)
+    if failures:
+        more = f" (and {len(failures) - 1} more photographs)" if failures[1:] else ""
+        raise InputError(failures[0] + more)
+    return written, step
+
+
+def unmatched(name: str, photos: Paths, pictures: Paths) -> list[str]:
+    """Lines on what a folder lacks of the photographs, and on what it holds besides.
+
+    Raises:
+      InputError: no name matches.
+    """
+    missing, others = photos.keys() - pictures.keys(), pictures.keys() - photos.keys()
+    if len(missing) == len(photos):
+        flag = "dslr_dir" if name == TARGET else "methods"
+        raise InputError(
+            f"--{flag}: {name} holds none of the photographs; names are to be equal but for the"
+            f" suffix (as {min(photos)}, where it has {min(pictures)})"
+        )
+    lines = [f"{name}: no picture of {stem}" for stem in sorted(missing)]
+    if others:
+        lines.append(f"{name}: pictures of no photograph, left out: {', '.join(sorted(others))}")
+    return lines
+
+
+def score(shown: Pictures) -> dict[str, dict[str, float | None]]:
+    """Scores the pictures that have the size of the DSLR's, by protocol `pirm`.
+
+    Returns:
+      PSNR (None where identical), MS-SSIM and SSIM by column; empty where the photograph itself
+      differs from the DSLR's in size, or there is none.
+    """
+    target = shown.get(TARGET)
+    if target is None or target.shape != shown[INPUT].shape:
+        return {}
+    names = [k for k, x in shown.items() if k != TARGET and x is not None]
+    names = [name for name in names if shown[name].shape == target.shape]
+    batches = ({"dslr": target[None], "enhanced": shown[name][None]} for name in names)
+    found = evaluate.score_batches(None, batches)["enhanced"]
+    return {
+        name: {k: float(found[k][i]) if math.isfinite(found[k][i]) else None for k in SCORES}
+        for i, name in enumerate(names)
+    }
+
+
+def score_table(scores: dict[str, dict[str, float | None]]) -> str:
+    """The table of what `score` gives; "" of nothing."""
+    if not scores:
+        return ""
+    rows = [
+        [name, *("identical" if v is None else f"{v:{SCORES[k][1]}}" for k, v in values.items())]
+        for name, values in scores.items()
+    ]
+    caption = "Against the DSLR's photograph, of equal size, protocol pirm"
+    return web_page.table(caption, ["", *(label for label, _ in SCORES.values())], rows)
+
+
+def photograph_section(stem: str, shown: Pictures, side: int) -> str:
+    """Sliders from a photograph to the other columns; those of another size as they are."""
+    before, parts = shown[INPUT], ""
+    small = sheets.fit(before, side, side)
+    for name, after in shown.items():
+        if name == INPUT:
+            continue
+        if after is None:
+            parts += web_page.paragraphs(f"{name}: no picture of this photograph.")
+        elif after.shape == before.shape:
+            pair = (small, sheets.fit(after, side, side))
+            parts += web_page.comparison(f"{stem}, {name}", *pair, (INPUT, name))
+        else:
+            size = f"{after.shape[1]}x{after.shape[0]}"
+            caption = f"{stem}, {name}: of another size ({size}), shown by itself"
+            fitted = sheets.fit(after, side, side)
+            parts += web_page.picture(caption, f"{stem}, {name}", fitted, "jpeg")
+    if not any(x is not None and x.shape == before.shape for k, x in shown.items() if k != INPUT):
+        parts = web_page.picture(f"{stem}, {INPUT}", f"{stem}, {INPUT}", small, "jpeg") + parts
+    return parts
+
+
+def read_pictures(paths: dict[str, pathlib.Path | None], crop: enhance.Crop | None) -> Pictures:
+    """Reads a photograph's pictures by column, in 8 bits; crops those that have its size.
+
+    Raises:
+      InputError: a file is damaged, or the crop lies outside.
+    """
+    pictures: Pictures = {}
+    size = None
+    for name, path in paths.items():
+        photo = photo_files.read(path) if path else None
+        if photo and photo.pixels.dtype != np.uint8:
+            photo = photo_files.to_8_bits(photo)
+        size = size or photo.pixels.shape  # the photograph itself comes first
+        if photo and crop and photo.pixels.shape == size:
+            photo = enhance.crop_photo(photo, crop)
+        pictures[name] = photo.pixels if photo else None
+    return pictures
+
+
+def make_page(contact_sheet: np.ndarray, sections: dict[str, str], lines: Sequence[str]) -> str:
+    """The page: the contact sheet, photographs by name, and what is missing."""
+    missing = web_page.paragraphs(*lines) if lines else web_page.paragraphs("Nothing is missing.")
+    drawn = web_page.picture(
+        "All photographs", "Rows of photographs, columns of methods", contact_sheet, scroll=True
+    )
+    note = "Pictures are missing or left out: the end of this page lists them." if lines else ""
+    parts = {"Contact sheet": drawn, **sections, "Missing pictures": missing}
+    return web_page.page(TITLE, note, parts)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    enhance.use_compilation_cache()
+    methods = parse_methods(FLAGS.methods)
+    crop = enhance.parse_crop(FLAGS.crop) if FLAGS.crop else None
+    photos_dir, output_dir = pathlib.Path(FLAGS.photos_dir), pathlib.Path(FLAGS.output_dir)
+    paths = [p["photos_dir"] for p in picture_folders.matching_images({"photos_dir": photos_dir})]
+    photos = {path.stem: path for path in paths}
+    for path in paths:
+        photo_files.size(path)  # what is no photograph is told before the work
+    folders = {name: path for name, path in methods.items() if not is_workdir(path)}
+    columns = {
+        name: picture_folders.list_images(path, f"methods={name}") for name, path in folders.items()
+    }
+    if FLAGS.dslr_dir:
+        columns[TARGET] = picture_folders.list_images(FLAGS.dslr_dir, "dslr_dir")
+    lines = [line for name, found in columns.items() for line in unmatched(name, photos, found)]
+    steps = {}
+    for name, path in methods.items():
+        if name not in folders:
+            if (output_dir / name).resolve() == photos_dir.resolve():
+                raise InputError(f"--output_dir={output_dir}: {name} in it is --photos_dir itself")
+            columns[name], steps[name] = enhance_photos(photos, path, output_dir / name)
+
+    order = [*methods, *([TARGET] if FLAGS.dslr_dir else [])]
+    sections, rows, scores = {}, [], {}
+    for stem, path in photos.items():
+        paths = {INPUT: path} | {name: columns[name].get(stem) for name in order}
+        shown = read_pictures(paths, crop)
+        scores[stem] = score(shown)
+        section = photograph_section(stem, shown, FLAGS.page_side)
+        sections[stem] = section + score_table(scores[stem])
+        cells = [x if x is None else sheets.fit(x, THUMBNAIL, THUMBNAIL) for x in shown.values()]
+        rows.append((stem, cells))
+    contact_sheet = sheets.grid([INPUT, *order], rows)
+    result = {"experiment": TITLE, "photographs": list(photos), "crop": FLAGS.crop}
+    result["methods"] = {
+        name: {"path": str(path), "step": steps.get(name)} for name, path in methods.items()
+    }
+    result |= {"dslr_dir": FLAGS.dslr_dir, "missing": lines, "scores": scores}
+
+    output_dir.mkdir(parents=True, exist_ok=True)
+    outputs.write_picture(output_dir / "contact_sheet.png", contact_sheet)
+    outputs.write_json(output_dir / "results.json", result)
+    page = make_page(contact_sheet, sections, lines)
+    cli.write_atomically(output_dir / "report.html", page)
+    print("\n".join([*lines, f"{len(photos)} photographs (report: {output_dir}/report.html)"]))
+
+
+FLAGS = flags.FLAGS
+
+if __name__ == "__main__":
+    flags.DEFINE_string("photos_dir", None, "Folder of photographs.", required=True)
+    flags.DEFINE_list("methods", None, "NAME=WORKDIR or NAME=FOLDER, by commas.", required=True)
+    flags.DEFINE_string("dslr_dir", None, "Folder of the DSLR's photographs, where there are any.")
+    flags.DEFINE_string("output_dir", None, "Folder for results and report.", required=True)
+    flags.DEFINE_string("crop", None, "Show WIDTHxHEIGHT of the middle, or +LEFT+TOP, of each.")
+    flags.DEFINE_integer("page_side", 1000, "Pixels a side of the page's pictures, at most.", 1)
+    cli.run(main)
