@@ -8,22 +8,19 @@ with before | enhanced | target pictures.
 """
 
 import contextlib
-import json
 import math
 import pathlib
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
-import cv2
 import jax
 import ml_collections
 import numpy as np
-import tensorboardX
 from absl import flags, logging
 from ml_collections import config_flags
 from tqdm import tqdm
 
-from dped_jax import checkpoint, cli, evaluate, input_pipeline, tiles
+from dped_jax import checkpoint, cli, evaluate, input_pipeline, metrics_writer
 from dped_jax.cli import InputError
 from dped_jax.models import vgg
 from dped_jax.train_step import (
@@ -34,63 +31,6 @@ from dped_jax.train_step import (
     make_train_step,
     to_float,
 )
-
-
-class MetricsWriter:
-    """Writes scalars to metrics.jsonl and TensorBoard, pictures to samples/ and TensorBoard."""
-
-    def __init__(self, workdir: pathlib.Path, step: int):
-        """Goes on after `step`; what an interrupted run wrote after it is dropped."""
-        self._workdir = workdir
-        lines = workdir / "metrics.jsonl"
-        if lines.exists():
-            written = lines.read_text().splitlines(keepends=True)
-            kept = [line for line in written if _upto(line, step)]
-            cli.write_atomically(lines, "".join(kept))
-        (workdir / "samples").mkdir(exist_ok=True)
-        self._lines = lines.open("a", buffering=1)
-        self._events = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
-
-    def scalars(self, step: int, group: str, values: dict[str, float]) -> None:
-        """Writes a line of values, as `train/total` in TensorBoard."""
-        self._lines.write(json.dumps({"step": step, "group": group} | values) + "\n")
-        for name, value in values.items():
-            self._events.add_scalar(f"{group}/{name}", value, step)
-
-    def picture(self, step: int, image: np.ndarray) -> None:
-        """Writes an (H, W, 3) uint8 RGB picture."""
-        path = self._workdir / "samples" / f"{step:08d}.png"
-        cv2.imwrite(str(path), image[..., ::-1])
-        self._events.add_image("samples", image, step, dataformats="HWC")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._lines.close()
-        self._events.close()
-
-
-def _upto(line: str, step: int) -> bool:
-    try:
-        return json.loads(line)["step"] <= step
-    except ValueError:  # cut off by a kill
-        return False
-
-
-def picture_grid(phone: np.ndarray, enhanced: np.ndarray, dslr: np.ndarray) -> np.ndarray:
-    """Rows of before | enhanced | target.
-
-    Args:
-      phone: (N, H, W, 3) uint8.
-      enhanced: (N, H, W, 3) float32, nominally in [0, 1], unclipped.
-      dslr: (N, H, W, 3) uint8.
-
-    Returns:
-      (N * H, 3 * W, 3) uint8.
-    """
-    columns = [phone, tiles.to_integers(enhanced), dslr]
-    return np.concatenate(np.concatenate(columns, axis=2), axis=0)
 
 
 def replicate(tree: Any) -> Any:
@@ -147,7 +87,7 @@ def mean_metrics(pending: list[tuple[int, dict[str, jax.Array]]], manager: Any) 
 
 
 def make_validation(
-    config: ml_collections.ConfigDict, writer: MetricsWriter | None
+    config: ml_collections.ConfigDict, writer: metrics_writer.MetricsWriter | None
 ) -> Callable[[int, TrainState], dict[str, float]]:
     """Builds `validate(step, state)`: scores on the validation split, and a picture."""
     source = input_pipeline.open_split(config, "validation")
@@ -175,7 +115,7 @@ def make_validation(
             num = min(config.eval.num_pictures, len(source))
             shown = input_pipeline.load_pairs(source, range(num))
             enhanced = np.asarray(eval_step(variables, shown["phone"]))
-            writer.picture(step, picture_grid(enhanced=enhanced, **shown))
+            writer.picture(step, metrics_writer.picture_grid(enhanced=enhanced, **shown))
             writer.scalars(step, "validation", summary)
             line = evaluate.format_summary("validation", summary)
             if judge:
@@ -249,7 +189,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
     if data_state:
         batches.set_state(data_state)
     start, state = int(state.step), replicate(state)
-    writer = MetricsWriter(workdir, start) if jax.process_index() == 0 else None
+    writer = metrics_writer.MetricsWriter(workdir, start) if jax.process_index() == 0 else None
     validate = make_validation(config, writer)
 
     pending: list[tuple[int, dict[str, jax.Array]]] = []

@@ -15,7 +15,7 @@ import pytest
 import tiny
 from flax.traverse_util import flatten_dict
 
-from dped_jax import checkpoint, train
+from dped_jax import checkpoint, metrics_writer, train
 from dped_jax.cli import InputError
 
 TRAIN = "dped_jax.train"
@@ -69,7 +69,7 @@ def test_a_run_writes_metrics_pictures_config_and_events(trained):
 def test_picture_grid_shows_before_enhanced_target_by_row():
     before, target = (np.full((2, 4, 4, 3), value, np.uint8) for value in (10, 200))
     enhanced = np.stack([np.full((4, 4, 3), 0.5), np.full((4, 4, 3), 1.7)])
-    grid = train.picture_grid(before, enhanced, target)
+    grid = metrics_writer.picture_grid(before, enhanced, target)
     assert grid.shape == (8, 12, 3)
     assert grid[0, ::4, 0].tolist() == [10, 128, 200]
     assert grid[4, ::4, 0].tolist() == [10, 255, 200]
