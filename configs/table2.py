@@ -38,6 +38,7 @@ def frame(title: str, split: str, step: str) -> ml_collections.ConfigDict:
     config.title = title
     config.phones = ("iphone", "blackberry", "sony")
     config.rows = ()  # methods in the order of the table; those left out are not trained
+    config.ours = "ours"  # the method whose worst pictures are shown, and sliders
     config.seeds = (0,)  # of the trained methods; with several, means and spread are given
     config.data_dir = "data/tfds"
     config.split = split  # of the dataset; its pictures are scored

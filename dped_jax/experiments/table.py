@@ -10,7 +10,7 @@ report.html.
 
 import pathlib
 import string
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_collections
@@ -31,7 +31,6 @@ from dped_jax.cli import InputError
 from dped_jax.experiments import outputs, table_page, table_sheets, training
 
 BATCH_SIZE = 50
-Batches = Callable[[pathlib.Path | None], Iterator[picture_folders.Batch]]
 
 
 class NotThereError(InputError):
@@ -50,7 +49,7 @@ def filled(path: str, **values: object) -> str:
     return path.format(**values)
 
 
-def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[Batches, Any]:
+def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[table_sheets.Batches, Any]:
     """Opens the pictures that are scored for a phone.
 
     Returns:
@@ -117,7 +116,7 @@ def score_method(
     config: ml_collections.ConfigDict,
     path: pathlib.Path,
     is_folder: bool,
-    pairs: Batches,
+    pairs: table_sheets.Batches,
     dataset: ml_collections.ConfigDict | None,
     *,
     measures: evaluate.Measures,
@@ -175,7 +174,7 @@ def run_phone(
     phone: str,
     output_dir: pathlib.Path,
     measures: evaluate.Measures,
-) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
+) -> tuple[dict[str, Any], list[table_sheets.Sheet], int]:
     """Trains and scores all methods for one phone.
 
     Returns:
@@ -212,12 +211,21 @@ def run_phone(
         entry["runs"].append(noted | {"seed": seed} | summary)
         result["images"] = len(scores["enhanced"]["psnr"])
         result["input"] = evaluate.summarize(scores["input"])
-        folder = path if is_folder else None
-        shown.setdefault(name, (title, scores["enhanced"]["psnr"], folder, enhance))
+        psnr, folder = scores["enhanced"]["psnr"], path if is_folder else None
+        shown.setdefault(name, table_sheets.Method(title, psnr, folder, enhance))
     for entry in methods.values():
         entry.update(summarize_seeds(entry["runs"], list_metrics(config)))
+    if not shown:
+        return result, [], num_failed
+    (output_dir / phone).mkdir(exist_ok=True)
     listed = [shown[name] for name in config.rows if name in shown]
-    drawn = table_sheets.draw_sheets(config, output_dir, phone, pairs, listed) if listed else []
+    drawn = table_sheets.draw_sheets(
+        pairs,
+        listed,
+        shown.get(config.ours, listed[-1]),
+        config.num_pictures,
+        output_dir / phone,
+    )
     return result, drawn, num_failed
 
 

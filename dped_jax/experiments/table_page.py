@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 
 from dped_jax import web_page
+from dped_jax.experiments.table_sheets import Sheet
 
 METRICS = {"psnr": ("PSNR", ".2f"), "ms_ssim": ("MS-SSIM", ".4f"), "ssim": ("SSIM", ".4f")}
 PERCEPTUAL = {
@@ -89,7 +90,7 @@ def published_table(results: dict[str, Any]) -> str:
     return web_page.table("As the paper prints them", header, rows) + f"<p>{SCALE}</p>"
 
 
-def sheet_section(drawn: dict[str, Any], method: str) -> str:
+def sheet_section(sheet: Sheet) -> str:
     """A sheet of pictures, and sliders over the first of them."""
 
     def enlarged(image):
@@ -97,21 +98,24 @@ def sheet_section(drawn: dict[str, Any], method: str) -> str:
         size = [factor * side for side in image.shape[1::-1]]
         return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
 
+    compared = zip(sheet.images, sheet.before, sheet.after, strict=False)
     sliders = "".join(
-        web_page.comparison(f"{drawn['title']}: image {number}", enlarged(a), enlarged(b))
-        for number, a, b in list(
-            zip(drawn["images"], drawn["before"], drawn["after"], strict=False)
-        )[:NUM_SLIDERS]
+        web_page.comparison(
+            f"{sheet.title}: image {number}",
+            enlarged(before),
+            enlarged(after),
+            ("input", sheet.method),
+        )
+        for number, before, after in list(compared)[:NUM_SLIDERS]
     )
-    numbers = ", ".join(map(str, drawn["images"]))
-    caption = f"{drawn['title']}: images {numbers}, beside each row the PSNR of {method}"
+    numbers = ", ".join(map(str, sheet.images))
+    caption = f"{sheet.title}: images {numbers}, beside each row the PSNR of {sheet.method}"
     alt = "Rows of patches: input, the methods' results, target"
-    return (
-        web_page.picture(caption, alt, drawn["picture"]) + f'<div class="sliders">{sliders}</div>'
-    )
+    picture = web_page.picture(caption, alt, sheet.picture, scroll=True)
+    return f'{picture}<div class="sliders">{sliders}</div>'
 
 
-def make_page(results: dict[str, Any], pictures: dict[str, list[dict[str, Any]]]) -> str:
+def make_page(results: dict[str, Any], pictures: dict[str, list[Sheet]]) -> str:
     """The page of results.json and, by phone, of the sheets of `table_sheets.draw_sheets`."""
     random_vgg = {
         results["titles"][name]
@@ -129,8 +133,7 @@ def make_page(results: dict[str, Any], pictures: dict[str, list[dict[str, Any]]]
     if published:
         sections["The paper's numbers"] = published
     for phone, drawn in pictures.items():
-        last = [n for n, s in results["phones"][phone]["methods"].items() if s["runs"]]
         for sheet in drawn:
-            heading = f"{phone}: {sheet['title'][0].lower()}{sheet['title'][1:]}"
-            sections[heading] = sheet_section(sheet, results["titles"][last[-1]])
+            heading = f"{phone}: {sheet.title[0].lower()}{sheet.title[1:]}"
+            sections[heading] = sheet_section(sheet)
     return web_page.page(results["experiment"], note, sections)

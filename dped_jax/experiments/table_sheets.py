@@ -1,16 +1,54 @@
 """The sheets of pictures that go with a table: typical patches and the worst."""
 
+import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
-import ml_collections
 import numpy as np
 
 from dped_jax import picture_folders
 from dped_jax.experiments import outputs, sheets
 
+# Batches of pairs, with "enhanced" pictures where a folder is given.
 Batches = Callable[[pathlib.Path | None], Iterator[picture_folders.Batch]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A column of a sheet.
+
+    Attributes:
+      title: its heading.
+      psnr: (N,) dB of every picture.
+      folder: where its pictures are, None of a model.
+      enhance: gives (n, H, W, 3) uint8 for a batch of pairs.
+    """
+
+    title: str
+    psnr: np.ndarray
+    folder: pathlib.Path | None
+    enhance: Callable[[picture_folders.Batch], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """A drawn sheet.
+
+    Attributes:
+      title: what was chosen.
+      method: the title of the method by whose scores it was chosen.
+      images: numbers of the pictures, from 0 in the order of the pairs.
+      picture: (H, W, 3) uint8.
+      before: (n, h, w, 3) uint8, the input.
+      after: (n, h, w, 3) uint8, what the method made of it.
+    """
+
+    title: str
+    method: str
+    images: list[int]
+    picture: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
 
 
 def picked(batches: Iterator[picture_folders.Batch], indices: np.ndarray) -> picture_folders.Batch:
@@ -30,49 +68,36 @@ def picked(batches: Iterator[picture_folders.Batch], indices: np.ndarray) -> pic
 
 
 def draw_sheets(
-    config: ml_collections.ConfigDict, output_dir: pathlib.Path, phone: str, pairs: Batches, shown
-) -> list[dict[str, Any]]:
+    pairs: Batches, methods: Sequence[Method], ours: Method, num: int, output_dir: pathlib.Path
+) -> list[Sheet]:
     """Draws sheets of input, each method and target: evenly chosen pairs, and the worst ones.
 
     Args:
-      config: the table's.
-      output_dir: where PNG files go.
-      phone: named in the files' names.
-      pairs: from `open_pairs`.
-      shown: for each method its title, PSNR of every picture, folder or None, and the function
-        from `score_method`; the worst are those of the last method.
-
-    Returns:
-      For each sheet its "title", "file", "images" as numbers from 0 in the order of the pairs, and
-      the columns "input", "enhanced" (of the last method) and "target".
+      pairs: the pictures that were scored.
+      methods: columns in their order.
+      ours: one of them; the worst pictures are its own.
+      num: of pictures on a sheet, at most.
+      output_dir: where typical.png and worst.png go.
     """
-    title, psnr, *_ = shown[-1]
-    even = np.linspace(0, len(psnr) - 1, min(config.num_pictures, len(psnr))).astype(int)
-    worst = sheets.worst(psnr, config.num_pictures)
+    even = np.linspace(0, len(ours.psnr) - 1, min(num, len(ours.psnr))).astype(int)
     drawn = []
-    for kind, heading, indices in (
+    for kind, title, indices in (
         ("typical", "Evenly chosen patches", np.unique(even)),
-        ("worst", f"The worst of {title} by PSNR", worst),
+        ("worst", f"The worst of {ours.title} by PSNR", sheets.worst(ours.psnr, num)),
     ):
         if not len(indices):
             continue
         chosen = picked(pairs(None), indices)
-        columns = {"input": chosen["phone"]}
-        for name, _, folder, enhance in shown:
-            columns[name] = enhance(picked(pairs(folder), indices) if folder else chosen)
-        columns["target (DSLR)"] = chosen["dslr"]
-        labels = [f"{psnr[i]:.2f} dB" for i in indices]
-        file = f"{kind}_{phone}.png"
-        picture = sheets.sheet(columns, labels)
-        outputs.write_picture(output_dir / file, picture)
-        drawn.append(
-            {
-                "title": heading,
-                "file": file,
-                "picture": picture,
-                "images": [int(i) for i in indices],
-                "before": chosen["phone"],
-                "after": columns[title],
-            }
-        )
+        enhanced = {
+            method.title: method.enhance(
+                picked(pairs(method.folder), indices) if method.folder else chosen
+            )
+            for method in methods
+        }
+        columns = {"input": chosen["phone"], **enhanced, "target (DSLR)": chosen["dslr"]}
+        picture = sheets.sheet(columns, [f"{ours.psnr[i]:.2f} dB" for i in indices])
+        outputs.write_picture(output_dir / f"{kind}.png", picture)
+        images = [int(i) for i in indices]
+        after = enhanced[ours.title]
+        drawn.append(Sheet(title, ours.title, images, picture, chosen["phone"], after))
     return drawn

@@ -99,7 +99,7 @@ def test_page_has_dashes_and_footnotes_and_sliders(config, tmp_path, browser):
         assert page.locator("input[type=range]").count() >= 2
     psnr = read(tmp_path)["phones"]["custom"]["methods"]["net"]["psnr"]
     assert f"<td>{psnr:.2f}</td>" in (tmp_path / "report.html").read_text()
-    assert cv2.imread(str(tmp_path / "worst_custom.png")) is not None
+    assert cv2.imread(str(tmp_path / "custom/worst.png")) is not None
 
 
 def test_interrupted_table_goes_on(config, tiny_config, tmp_path, monkeypatch):
