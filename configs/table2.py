@@ -45,6 +45,7 @@ def frame(title: str, split: str, step: str) -> ml_collections.ConfigDict:
     config.phone_dir = ""  # folders to score instead of a split, with {phone}; with dslr_dir
     config.dslr_dir = ""
     config.step = step  # checkpoint of each model: best by validation PSNR, or newest
+    config.allow_seen = False  # whether to score models on what they were trained on
     config.vgg_weights = paper.get_config().vgg.weights
     config.perceptual = ()  # further scores: "lpips", "niqe"; with the weights' files (README)
     config.lpips_weights = ""

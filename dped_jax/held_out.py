@@ -1,4 +1,4 @@
-"""Refuses to score a model on patches that it was trained on.
+"""Refuses to score a model on patches or photographs that it was trained on.
 
 What a model has seen is the train split of the dataset that its workdir names, and of those of the
 workdirs that it was started from (`train.init_from`). The builder keeps the splits of one dataset
@@ -7,9 +7,9 @@ split is compared with the patches to be scored:
 
 - A DSLR patch with the same bytes is the same patch: refused. Blank patches (sky) are passed over,
   since those of different photographs are often the same to the byte.
-- A photograph of the same name only gives a remark. Cameras number their pictures alike, so two
-  IMG_0001 need not be the same; and where they are, the patches that two phones give of one DSLR
-  photograph are cut at other places and differ in every byte.
+- A photograph of the same name, where both datasets name theirs, is taken for the same one:
+  refused, whatever its patches look like. Cameras number their pictures alike, so two IMG_0001 need
+  not be the same; only a person can tell, and says so with --allow_seen.
 
 A dataset that was built anew with other splits since the training is not noticed, nor are copies of
 a patch that were encoded again.
@@ -34,13 +34,13 @@ SHOWN = 3  # names in a message about many
 
 
 class SeenInTrainingError(InputError):
-    """A model was trained on patches on which it is to be scored."""
+    """A model was trained on what it is to be scored on."""
 
 
 def check_held_out(
     workdir: pathlib.Path, config: ml_collections.ConfigDict, split: str
 ) -> list[str]:
-    """Checks that a model has not seen the patches of a split in training.
+    """Checks that a model has not seen the patches and photographs of a split in training.
 
     Args:
       workdir: of the model.
@@ -48,11 +48,11 @@ def check_held_out(
       split: which split of it; train is not checked, since there seen patches are meant.
 
     Returns:
-      Remarks, a line each, on what could not be checked or looks suspicious; [] where all is well.
+      Remarks, a line each, on what could not be checked; [] where all is well.
       Of a converted model nothing is known, and that is only logged.
 
     Raises:
-      SeenInTrainingError: it was trained on some of them.
+      SeenInTrainingError: it was trained on some of them, or on their photographs.
       InputError: there is no such split.
     """
     remarks: list[str] = []
@@ -77,17 +77,19 @@ def check_held_out(
             digests = {_digest(record): record["name"].decode() for record in scored}
             photos = {record["photo"] for record in scored} - {b""}
         seen, shared = _compare(digests, photos, source, f"checking {folder}")
-        if seen:
-            raise SeenInTrainingError(
-                f"{workdir}: {len(seen)} of the {len(scored)} patches of the {split} split of "
-                f"{scored_folder} ({_some(seen)}) are in the train split of {folder}, on which "
-                f"{model} was trained: score it on others, or give --allow_seen"
+        problems = [
+            f"{len(found)} of the {total} {what} of the {split} split ({_some(found)})"
+            for found, total, what in (
+                (seen, len(scored), "patches"),
+                (shared, len(photos), "photographs"),
             )
-        if shared:
-            remarks.append(
-                f"{model}: was trained on {folder}, where {len(shared)} of the {len(photos)} "
-                f"photographs to be scored have namesakes in the train split ({_some(shared)}): if "
-                "they are the same, these scores are not of held-out photographs"
+            if found
+        ]
+        if problems:
+            raise SeenInTrainingError(
+                f"{workdir}: {' and '.join(problems)} of {scored_folder} are in the train split of "
+                f"{folder}, on which {model} was trained: score it on others; or give --allow_seen,"
+                " as where different photographs have the same names"
             )
     return remarks
 

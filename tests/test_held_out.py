@@ -107,14 +107,13 @@ def test_blank_patches_are_no_evidence(folder, spread, refused):
         assert check_held_out(workdir, scored, "test") == []
 
 
-def test_photographs_of_the_same_name_are_remarked_upon(folder):
+def test_photographs_of_the_same_name_are_refused(folder):
     test = [folder.patch(i, photo=f"IMG_{i}") for i in (1, 2)]
     scored = folder.dataset("scored", [folder.patch(3, photo="IMG_3")], test)
     train = [folder.patch(10 + i, photo=f"IMG_{i}") for i in (2, 3)]
     other = folder.dataset("other", train, [folder.patch(20)])
-    (remark,) = check_held_out(folder.workdir("w", other), scored, "test")
-    assert "1 of the 2 photographs" in remark
-    assert "(IMG_2)" in remark
+    with pytest.raises(SeenInTrainingError, match=r"1 of the 2 photographs .*\(IMG_2\)"):
+        check_held_out(folder.workdir("w", other), scored, "test")
     nameless = folder.dataset("nameless", [folder.patch(30)], [folder.patch(31)])
     assert check_held_out(folder.workdir("n", nameless), scored, "test") == []
 

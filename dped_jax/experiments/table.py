@@ -134,7 +134,9 @@ def score_method(
         scores = evaluate.score_batches(None, pairs(path), measures=measures)
         return scores, {"enhanced_dir": str(path)}, lambda batch: batch["enhanced"]
     model, enhance, step = evaluate.load_enhance(path, config.step)
-    remarks = held_out.check_held_out(path, dataset, config.split) if dataset else []
+    remarks = []
+    if dataset and not config.allow_seen:
+        remarks = held_out.check_held_out(path, dataset, config.split)
     scores = evaluate.score_batches(enhance, pairs(None), measures=measures)
     noted = {"workdir": str(path), "step": step, "remarks": remarks}
     if model.loss.content and model.vgg.weights == "random":
