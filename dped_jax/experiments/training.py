@@ -19,9 +19,9 @@ def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
       InputError: see `train.train`; the workdir was made with another configuration.
     """
     config = config.copy_and_resolve_references()
-    checkpoint.write_config(workdir, config)
     steps = checkpoint.list_steps(workdir)
     if steps and steps[-1] == config.train.num_steps:
+        checkpoint.write_config(workdir, config)  # which compares it with the one there
         logging.info("%s: trained already", workdir)
         return
     logging.info("training %s for %d steps", workdir, config.train.num_steps)

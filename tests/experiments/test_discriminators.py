@@ -11,6 +11,7 @@ import tiny
 
 from configs import discriminators as config_file
 from dped_jax import checkpoint
+from dped_jax.cli import InputError
 from dped_jax.experiments import discriminators
 from dped_jax.models.discriminator import make_discriminator, to_grayscale
 from dped_jax.train_step import make_discriminator_eval_step
@@ -94,6 +95,25 @@ def test_accuracy_asks_with_both_labels(architecture, real_pairs):
     step = make_discriminator_eval_step(config)
     np.testing.assert_array_equal(step(variables, phone, dslr), expected)
     assert set(expected) <= {0, 0.5, 1}
+
+
+def test_bad_input_leaves_nothing(tmp_path):
+    done = tiny.command(
+        "dped_jax.experiments.discriminators",
+        f"--output_dir={tmp_path}/out",
+        "--config.data_dir=nowhere",
+        "--config.batch_size=4",
+    )
+    tiny.assert_one_line_error(done, "no dataset in nowhere")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_settings_need_another_folder(run):
+    config, output_dir = run
+    config = config.copy_and_resolve_references()
+    config.models.bi_channel.model.train.learning_rate = 1e-4
+    with pytest.raises(InputError, match=r"train\.learning_rate"):
+        discriminators.run(config, output_dir)
 
 
 def test_reaches():
