@@ -33,7 +33,7 @@ async function change(path, body) {
   let response = await post(path, body);
   if (response.status === 409) {
     response = await post("/api/state");
-    $("status").textContent = "This page was out of step, and has been brought up to date.";
+    $("trouble").textContent = "This page was out of step; it now shows the question you are at.";
   }
   if (!response.ok) {
     $("trouble").textContent = "This browser is not known here any more. Open your link again.";
