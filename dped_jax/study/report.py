@@ -44,28 +44,34 @@ def draw(results: list[GroupResult]) -> bytes:
 
 
 def _draw_group(axes: Any, result: GroupResult) -> None:
-    """One subfigure; the whisker at a border is its interval."""
-    colours = {name: web_page.COLOURS[i % 4] for i, name in enumerate(result.classes)}
-    bars = [{a: share, b: None} for (a, b), share in result.pairs.items() if share]
-    bars = [*bars, dict(result.aggregated)]
-    for place, bar in enumerate(bars):
-        bottom = 0.0
-        for name, share in bar.items():
-            height = share.value if share else 1 - bottom
-            axes.bar(place, height, 0.8, bottom, color=colours[name], edgecolor="white")
-            if height > 0.07:
-                label = f"{name}\n{height:.0%}" if height > 0.14 else f"{name} {height:.0%}"
-                style = {"ha": "center", "va": "center", "color": "white", "fontsize": 8}
-                axes.text(place, bottom + height / 2, label, **style)
-            if share and place < len(bars) - 1:
-                low, high = share.clustered or share.wilson
-                axes.vlines(place + 0.33, low, high, color="white", linewidth=4)
-                axes.vlines(place + 0.33, low, high, color="black", linewidth=2)
-            bottom += height
-    axes.set_xticks(range(len(bars)), [*(f"{' vs '.join(bar)}" for bar in bars[:-1]), "all"])
+    """One subfigure: pairs with their intervals as whiskers, then the aggregated shares."""
+    colours = {
+        name: web_page.COLOURS[i % len(web_page.COLOURS)] for i, name in enumerate(result.classes)
+    }
+    pairs = [(pair, share) for pair, share in result.pairs.items() if share]
+    for place, ((a, b), share) in enumerate(pairs):
+        _draw_bar(axes, place, {a: share.value, b: 1 - share.value}, colours)
+        low, high = share.clustered or share.wilson
+        for color, width in (("white", 4), ("black", 2)):
+            axes.vlines(place + 0.33, low, high, color=color, linewidth=width)
+    aggregated = {name: share.value for name, share in result.aggregated.items() if share}
+    _draw_bar(axes, len(pairs), aggregated, colours)
+    labels = [*(f"{a} vs {b}" for (a, b), _ in pairs), "all"]
+    axes.set_xticks(range(len(labels)), labels)
     axes.tick_params(axis="x", labelsize=8)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set(title=result.name, ylim=(0, 1))
+
+
+def _draw_bar(axes: Any, place: int, shares: dict[str, float], colours: dict[str, str]) -> None:
+    bottom = 0.0
+    for name, share in shares.items():
+        axes.bar(place, share, 0.8, bottom, color=colours[name], edgecolor="white")
+        if share > 0.05:  # a line of text fits
+            label = f"{name}\n{share:.0%}" if share > 0.14 else f"{name} {share:.0%}"
+            style = {"ha": "center", "va": "center", "color": "white", "fontsize": 8}
+            axes.text(place, bottom + share / 2, label, parse_math=False, **style)
+        bottom += share
 
 
 def _percent(interval: tuple[float, float] | None) -> str:

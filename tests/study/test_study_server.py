@@ -233,9 +233,8 @@ def test_nothing_tells_the_class(tmp_path):
         for name, suffix in zip(CLASSES, ("jpg", "png", "tif"), strict=True):
             path = tmp_path / f"group0/{name}_pictures/scene{picture}.png"
             path.unlink()
-            noise = rng.integers(-8, 8, (64, 80, 1)) * (2 - CLASSES.index(name))
-            pixels = np.clip(cv2.imread(str(path)) if path.exists() else 100 + noise, 0, 255)
-            pixels = np.repeat(pixels, 3, axis=-1).astype(np.uint8)
+            noise = rng.integers(-8, 8, (64, 80, 1)) * (3 - CLASSES.index(name))
+            pixels = np.repeat(100 + noise, 3, axis=-1).astype(np.uint8)
             exif = Image.Exif()
             exif[0x0110] = f"camera of {name}"
             path = path.with_suffix(f".{suffix}")
