@@ -11,6 +11,7 @@ import pathlib
 from typing import Any
 
 import cv2
+import matplotlib
 import matplotlib.figure
 import numpy as np
 from absl import flags
@@ -35,11 +36,12 @@ def draw(results: list[GroupResult]) -> bytes:
     columns = min(2, len(results))
     rows = -(-len(results) // columns)
     size = (6.5 * columns, 3.8 * rows)
-    figure = matplotlib.figure.Figure(figsize=size, dpi=110, layout="constrained")
-    for place, result in enumerate(results, 1):
-        _draw_group(figure.add_subplot(rows, columns, place), result)
     content = io.BytesIO()
-    figure.savefig(content, format="png")
+    with matplotlib.rc_context({"text.parse_math": False}):  # a name may have a $
+        figure = matplotlib.figure.Figure(figsize=size, dpi=110, layout="constrained")
+        for place, result in enumerate(results, 1):
+            _draw_group(figure.add_subplot(rows, columns, place), result)
+        figure.savefig(content, format="png")
     return content.getvalue()
 
 
@@ -50,27 +52,36 @@ def _draw_group(axes: Any, result: GroupResult) -> None:
     }
     pairs = [(pair, share) for pair, share in result.pairs.items() if share]
     for place, ((a, b), share) in enumerate(pairs):
-        _draw_bar(axes, place, {a: share.value, b: 1 - share.value}, colours)
+        values = ((a, share.value), (b, 1 - share.value))
+        parts = [(name, value, f"{value:.0%}") for name, value in values]
+        _draw_bar(axes, place, parts, colours)
         low, high = share.clustered or share.wilson
         for color, width in (("white", 4), ("black", 2)):
             axes.vlines(place + 0.33, low, high, color=color, linewidth=width)
-    aggregated = {name: share.value for name, share in result.aggregated.items() if share}
+    aggregated = []
+    for name, share in result.aggregated.items():
+        if share:
+            low, high = share.clustered or share.wilson
+            label = f"{share.value:.0%} ({low:.0%} to {high:.0%})"
+            aggregated.append((name, share.value, label))
     _draw_bar(axes, len(pairs), aggregated, colours)
-    labels = [*(f"{a} vs {b}" for (a, b), _ in pairs), "all"]
+    labels = [*(f"{a}\nvs {b}" for (a, b), _ in pairs), "all answers"]
     axes.set_xticks(range(len(labels)), labels)
     axes.tick_params(axis="x", labelsize=8)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set(title=result.name, ylim=(0, 1))
 
 
-def _draw_bar(axes: Any, place: int, shares: dict[str, float], colours: dict[str, str]) -> None:
+def _draw_bar(
+    axes: Any, place: int, parts: list[tuple[str, float, str]], colours: dict[str, str]
+) -> None:
+    """Parts are class, share and label."""
     bottom = 0.0
-    for name, share in shares.items():
+    for name, share, label in parts:
         axes.bar(place, share, 0.8, bottom, color=colours[name], edgecolor="white")
-        if share > 0.05:  # a line of text fits
-            label = f"{name}\n{share:.0%}" if share > 0.14 else f"{name} {share:.0%}"
+        if share > 0.12:  # both lines fit
             style = {"ha": "center", "va": "center", "color": "white", "fontsize": 8}
-            axes.text(place, bottom + share / 2, label, parse_math=False, **style)
+            axes.text(place, bottom + share / 2, f"{name}\n{label}", **style)
         bottom += share
 
 

@@ -11,11 +11,7 @@ def definition(
     """A study of 9 pictures a group, as its database holds it."""
     pictures = [str(number) for number in range(9)]
     listed = [
-        {
-            "name": f"Group {g}",
-            "classes": list(classes),
-            "pictures": list(map(str, range(pictures))),
-        }
+        {"name": f"Group {g}", "classes": list(classes), "pictures": pictures}
         for g in range(groups)
     ]
     return {"groups": listed, "repeats": repeats}
