@@ -49,8 +49,9 @@ def share(wins: np.ndarray, totals: np.ndarray) -> Share | None:
     """The share of wins, with both intervals; None where there are no votes.
 
     The clustered interval is Wilson's with as many votes as would, independent of each other, give
-    the variance that is found between participants (but no more than there are), and Student's
-    quantile. Where all votes agree nothing can be found; then participants count, not votes.
+    the variance that is found between participants, and Student's quantile; it is never narrower
+    than that of independent votes. Where all votes agree no variance can be found; then
+    participants count, not votes.
 
     Args:
       wins: (P,) of each participant.
@@ -62,12 +63,13 @@ def share(wins: np.ndarray, totals: np.ndarray) -> Share | None:
     if not n:
         return None
     p = wins.sum() / n
-    clustered = None
+    independent, clustered = wilson(p, n), None
     if people > 1:
         variance = people / (people - 1) * np.square(wins - p * totals).sum() / n**2
-        effective = float(people) if p in (0, 1) else min(n, p * (1 - p) / max(variance, 1e-12))
-        clustered = wilson(p, effective, stats.t.ppf(LEVEL, people - 1))
-    return Share(int(wins.sum()), n, wilson(p, n), clustered)
+        effective = p * (1 - p) / variance if variance else float(people)
+        student = wilson(p, effective, float(stats.t.ppf(LEVEL, people - 1)))
+        clustered = min(independent[0], student[0]), max(independent[1], student[1])
+    return Share(int(wins.sum()), n, independent, clustered)
 
 
 def bradley_terry(wins: np.ndarray) -> np.ndarray:
