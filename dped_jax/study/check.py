@@ -22,16 +22,18 @@ def main(argv: list[str]) -> None:
     for problem in problems:
         print(f"problem: {problem}")
     if problems:
-        raise InputError(f"{FLAGS.study}: {len(problems)} problem(s), listed above; mend them")
+        number = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise InputError(f"{FLAGS.study}: {number}, listed above; mend the study")
     asked = study_file.order(study_file.define(study), seed=0)
     size = sum(len(data) for scene in results for data in scene.values())
     for group in study.groups:
-        number = sum(question.group == group.name for question in asked)
+        number = sum(q.group == group.name and not q.repeated for q in asked)
         print(f"{group.name}: {number} questions on {', '.join(group.folders)}")
     minutes = len(asked) * study.seconds_per_question / 60
+    again = f", and {study.repeats} of them again" if study.repeats else ""
     print(
-        f"{len(asked)} questions ({study.repeats} of them asked again): about {minutes:.0f} minutes"
-        f" at {study.seconds_per_question:g} seconds each; {size / 1e6:.1f} MB of pictures"
+        f"{len(asked) - study.repeats} questions{again}: about {minutes:.0f} minutes at"
+        f" {study.seconds_per_question:g} seconds each; {size / 1e6:.1f} MB of pictures"
     )
 
 

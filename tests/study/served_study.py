@@ -11,14 +11,13 @@ import json
 import os
 import pathlib
 import signal
-import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import cv2
 import numpy as np
+import sqlalchemy as sa
 import yaml
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -170,16 +169,20 @@ class Participant:
         return self.post("vote", vote | {"picture": state["questions"][0][side]})
 
 
-def recorded(database: pathlib.Path, columns: str = "participant, position, chosen") -> list[tuple]:
-    """Votes as they are in an SQLite file."""
-    with contextlib.closing(sqlite3.connect(database)) as connection:
-        query = f'SELECT {columns} FROM votes ORDER BY participant, "position"'
-        return connection.execute(query).fetchall()
+@contextlib.contextmanager
+def connected(database: object) -> Iterator[sa.Connection]:
+    """A database as it is, beside the program: an SQLite file or a PostgreSQL URL."""
+    url = str(database).replace("postgresql:", "postgresql+psycopg:")
+    engine = sa.create_engine(url if "://" in url else f"sqlite:///{url}")
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
-def wait_until(condition, seconds: float = 10) -> None:
-    """Waits for a condition, or fails."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
+def recorded(database: object, columns: str = "participant, position, chosen") -> list[tuple]:
+    """The votes in a database."""
+    query = f'SELECT {columns} FROM votes ORDER BY participant, "position"'
+    with connected(database) as connection:
+        return [tuple(row) for row in connection.execute(sa.text(query))]
