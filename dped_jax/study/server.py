@@ -79,7 +79,7 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
 
 
 async def _on_database_error(request: Request, error: Exception) -> Response:
-    logging.error("the database failed; nothing was recorded: %s", error)
+    logging.error("the database failed; nothing was recorded: %s", getattr(error, "orig", error))
     headers = {"Retry-After": "1"}
     return JSONResponse({"error": "the database does not answer"}, 503, headers)
 

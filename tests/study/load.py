@@ -4,6 +4,7 @@ They know which side they chose, and what was acknowledged; that is what must be
 """
 
 import asyncio
+import concurrent.futures
 import dataclasses
 import hashlib
 import json
@@ -84,15 +85,20 @@ class Voter:
             self.streams[1].close()
 
 
-async def run(port: int, people: int, seconds: float, meanwhile=None) -> list[Voter]:
-    """Lets people vote once a second each; `meanwhile` is awaited beside them."""
+async def _run(port: int, people: int, seconds: float, meanwhile) -> list[Voter]:
     voters = [Voter(port, seed) for seed in range(people)]
     until = time.monotonic() + seconds
-    tasks = [voter.take_part(until) for voter in voters]
-    await asyncio.gather(*tasks, *([meanwhile] if meanwhile else []))
+    await asyncio.gather(*(voter.take_part(until) for voter in voters), *meanwhile)
     for voter in voters:
         voter.close()
     return voters
+
+
+def run(port: int, people: int, seconds: float, *meanwhile) -> list[Voter]:
+    """Lets people vote once a second each; coroutines `meanwhile` run beside them."""
+    # In a thread: the browser's driver has an event loop in this one.
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, _run(port, people, seconds, meanwhile)).result()
 
 
 def lost_or_wrong(database: object, voters: list[Voter]) -> list:

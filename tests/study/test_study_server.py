@@ -6,8 +6,9 @@ import json
 import cv2
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from PIL import Image
-from served_study import CLASSES, Participant, invite, recorded, serving, write_study
+from served_study import CLASSES, Participant, connected, invite, recorded, serving, write_study
 
 
 @pytest.fixture(scope="module")
@@ -315,3 +316,20 @@ def test_the_log_has_no_tokens(server, participant):
     assert "guessed-token" not in log
     assert "secret-text" not in log
     assert "refused (404) on /invitation/{token}" in log
+
+
+def test_a_database_that_fails_records_nothing_and_comes_back(tmp_path):
+    study = write_study(tmp_path, 1, 2)
+    with serving(study, tmp_path / "v") as server:
+        someone = Participant(server)
+        state = someone.join()
+        with connected(tmp_path / "v") as connection:
+            connection.execute(sa.text("ALTER TABLE votes RENAME TO away"))
+        assert someone.vote(state, 0) == (503, {"error": "the database does not answer"})
+        assert someone.headers["retry-after"] == "1"
+        with connected(tmp_path / "v") as connection:
+            connection.execute(sa.text("ALTER TABLE away RENAME TO votes"))
+        assert recorded(tmp_path / "v") == []
+        assert someone.vote(state, 0)[0] == 200
+        log = server.log.read_text()
+        assert "the database failed; nothing was recorded: no such table: votes" in log

@@ -1,6 +1,5 @@
 """SQLite and PostgreSQL hold the same: votes in turn, once, each by its participant."""
 
-import asyncio
 import concurrent.futures
 import dataclasses
 import pathlib
@@ -77,6 +76,12 @@ def test_votes_in_turn(opened):
     }
 
 
+def test_sqlite_writes_to_disk_before_it_answers(tmp_path):
+    with store.opened(str(tmp_path / "v"), create=True) as opened, opened._engine.begin() as begun:
+        assert begun.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert begun.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
 def test_of_many_at_once_one_counts(opened):
     (token,) = opened.invite(1)
 
@@ -129,7 +134,7 @@ def test_postgresql_serves_two_servers_at_once(postgres_url, study, tmp_path):
         store.metadata.drop_all(connection)
     many = write_study(tmp_path, 2, 3)
     with serving(many, postgres_url) as one, serving(many, postgres_url) as two:
-        voters = asyncio.run(load.run(one.port, 10, 3))
+        voters = load.run(one.port, 10, 3)
         someone, elsewhere = Participant(one), Participant(two)
         state = someone.join()
         elsewhere.token = someone.token

@@ -9,6 +9,8 @@ let state; // as the server sent it last
 let busy = true; // while an answer is saved or pictures are loaded
 let shownAt; // when both pictures were there
 
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
 async function post(path, body) {
   for (let wait = 500; ; wait = Math.min(2 * wait, 8000)) {
     try {
@@ -23,7 +25,7 @@ async function post(path, body) {
       }
     } catch { /* no connection: the same as a server that does not answer */ }
     $("trouble").textContent = "The server cannot be reached. Trying again; nothing is lost.";
-    await new Promise((resolve) => setTimeout(resolve, wait));
+    await pause(wait);
   }
 }
 
@@ -39,6 +41,10 @@ async function change(path, body) {
     $("trouble").textContent = "This browser is not known here any more. Open your link again.";
     return;
   }
+  await proceed(response);
+}
+
+async function proceed(response) {
   state = await response.json();
   if (state.joined) await show();
   else intro();
@@ -46,23 +52,12 @@ async function change(path, body) {
 
 function picture(id) {
   if (!loaded.has(id)) {
-    const image = new Image();
+    const image = new Image(); // its button says what it is
+    image.alt = "";
     image.src = `/api/pictures/${id}`;
     loaded.set(id, image);
   }
   return loaded.get(id);
-}
-
-async function ready(id) {
-  for (let wait = 500; ; wait = Math.min(2 * wait, 8000)) {
-    try {
-      await picture(id).decode();
-      return picture(id);
-    } catch {
-      loaded.delete(id);
-      await new Promise((resolve) => setTimeout(resolve, wait));
-    }
-  }
 }
 
 function only(section, focus) {
@@ -91,10 +86,17 @@ async function show() {
   $("pair").classList.add("waiting"); // neither picture is seen before the other
   zoom(false);
   only("questions", first && "question");
-  const current = await Promise.all(questions[0].map(ready));
+  const current = questions[0].map(picture);
+  try {
+    await Promise.all(current.map((image) => image.decode()));
+  } catch { // the connection broke, or this browser has become another participant meanwhile
+    questions.flat().forEach((id) => loaded.delete(id));
+    $("trouble").textContent = "The pictures cannot be loaded. Trying again.";
+    await pause(1000);
+    return proceed(await post("/api/state"));
+  }
   $("pair").classList.toggle("upright", current[0].naturalWidth < current[0].naturalHeight);
   sides.forEach((side, i) => {
-    current[i].alt = "";
     $(side).replaceChildren(current[i]);
     $(side).setAttribute("aria-label", `Choose the ${place(side)} picture`);
   });
@@ -187,10 +189,12 @@ $("undo-last").addEventListener("click", undo);
 $("zoom").addEventListener("click", () => zoom(!zoomed()));
 $("start").addEventListener("click", async () => {
   if (state.joined) return show();
+  if ($("start").hidden) return;
+  $("start").hidden = true; // a second click would take a second place
   const response = await post("/api/join", {});
-  state = response.ok ? await response.json() : { ...state, open: false };
-  if (state.joined) await show();
-  else intro();
+  if (response.ok) return proceed(response);
+  state.open = false;
+  intro();
 });
 
 function intro() {
@@ -207,5 +211,5 @@ function intro() {
 (async () => {
   state = await (await post("/api/state")).json();
   intro();
-  if (state.joined && state.position === state.total) await show();
+  if (state.joined && state.position === state.total) show();
 })();
