@@ -29,6 +29,7 @@ JUNK = st.one_of(
 GETS = ["/", "/study.js", "/study.css", "/api/state"]
 POSTS = ["/api/join", "/api/vote", "/api/vote", "/api/undo"]
 NUMBERS = st.one_of(
+    st.integers(0, 6),
     st.integers(-3, 120),
     st.integers(-(10**40), 10**40),
     st.sampled_from([True, False, None, 1.0, -0.0, 1e308, "0", "", [], {}, [0], 2**31, 2**63]),

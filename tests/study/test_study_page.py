@@ -176,6 +176,7 @@ def test_mouse_double_clicks_and_held_keys_count_once(browser, small_study, tmp_
         page.evaluate("() => { left.click(); left.click(); right.click(); }")
         expected.append((*left, right[2], left[2]))
         wait_for_question(page, 2)
+        assert not page.inner_text("#trouble")  # the other clicks were not even sent
         left, right = shown(page)
         for _ in range(30):  # held down: the browser repeats it
             page.keyboard.down("ArrowRight")

@@ -100,6 +100,20 @@ def test_of_many_at_once_one_counts(opened):
     assert len(set(places) - {None}) == 7
 
 
+def test_a_vote_waits_for_another_of_the_same_participant(opened, database):
+    (token,) = opened.invite(1)
+    row = dataclasses.asdict(QUESTION) | {"participant": 1, "position": 0, "milliseconds": 5}
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with connected(database) as connection:  # of another server, say
+            connection.execute(sa.select(store.participants).with_for_update())
+            connection.execute(sa.insert(store.votes).values(chosen="DSLR", **row))
+            waiting = pool.submit(opened.vote, token, 0, QUESTION, "DSLR", 10)
+            with pytest.raises(concurrent.futures.TimeoutError):
+                waiting.result(0.5)
+        assert waiting.result(10).answered == 1  # is the same vote, and counts once
+    assert [vote["milliseconds"] for vote in opened.votes()] == [5]
+
+
 def test_the_database_itself_refuses_a_second_vote(opened, database):
     (token,) = opened.invite(1)
     opened.vote(token, 0, QUESTION, "DSLR", 1)
