@@ -21,16 +21,22 @@ DESKTOP = {"width": 1280, "height": 800}
 PHONE = {"width": 375, "height": 740}
 
 
+def executable() -> str:
+    """Where Chromium is; skips the test where it is not."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not path:
+        pytest.skip("needs Chromium (apt-get install chromium): the page was not opened")
+    return path
+
+
 @contextlib.contextmanager
 def launched() -> Iterator[Any]:
     """Starts Chromium; yields playwright's browser."""
-    executable = shutil.which("chromium") or shutil.which("chromium-browser")
-    if not executable:
-        pytest.skip("needs Chromium (apt-get install chromium): the page was not opened")
+    path = executable()
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright, tempfile.TemporaryDirectory() as home:
         browser = playwright.chromium.launch(
-            executable_path=executable,
+            executable_path=path,
             chromium_sandbox=False,
             args=ARGS,
             env={"HOME": home, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},

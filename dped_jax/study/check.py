@@ -1,0 +1,44 @@
+"""Says what is wrong with a study before anyone sees it, and how long it takes.
+
+python -m dped_jax.study check --study=study.yaml
+"""
+
+import pathlib
+
+from absl import flags
+
+from dped_jax import cli
+from dped_jax.cli import InputError
+from dped_jax.study import pictures
+from dped_jax.study import study as study_file
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    study = study_file.load(pathlib.Path(FLAGS.study))
+    results = list(pictures.encode_scenes(study))
+    problems = [result for result in results if isinstance(result, Exception)]
+    for problem in problems:
+        print(f"problem: {problem}")
+    if problems:
+        number = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        raise InputError(f"{FLAGS.study}: {number}, listed above; mend the study")
+    asked = study_file.order(study_file.define(study), seed=0)
+    size = sum(len(data) for scene in results for data in scene.values())
+    for group in study.groups:
+        number = sum(q.group == group.name and not q.repeated for q in asked)
+        print(f"{group.name}: {number} questions on {', '.join(group.folders)}")
+    minutes = len(asked) * study.seconds_per_question / 60
+    again = f", and {study.repeats} of them again" if study.repeats else ""
+    print(
+        f"{len(asked) - study.repeats} questions{again}: about {minutes:.0f} minutes at"
+        f" {study.seconds_per_question:g} seconds each; {size / 1e6:.1f} MB of pictures"
+    )
+
+
+FLAGS = flags.FLAGS
+
+if __name__ == "__main__":
+    flags.DEFINE_string("study", None, "Study file (YAML).", required=True)
+    cli.run(main)
