@@ -5,9 +5,7 @@ import numpy as np
 from dped_jax.study.study import order
 
 
-def definition(
-    groups: int = 1, pictures: int = 9, repeats: int = 0, classes=("a", "b", "c")
-) -> dict:
+def definition(groups: int = 1, repeats: int = 0, classes=("a", "b", "c")) -> dict:
     """A study of 9 pictures a group, as its database holds it."""
     pictures = [str(number) for number in range(9)]
     listed = [
