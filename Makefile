@@ -50,3 +50,4 @@ bench: $(VENV)/installed-dev
 	$(RUN) tests/bench.py
 	$(RUN) tests/bench_prepare.py
 	$(RUN) tests/bench_enhance.py
+	$(RUN) tests/bench_study.py
