@@ -29,6 +29,11 @@ from dped_jax.perceptual import Measure, make_measures
 from dped_jax.picture_folders import Batch, MissingPicturesError, folder_batches, split_batches
 from dped_jax.train_step import make_eval_step, to_float
 
+SCORES = {  # how a score is called and written
+    "psnr": ("PSNR (dB)", ".2f"),
+    "ms_ssim": ("MS-SSIM", ".4f"),
+    "ssim": ("SSIM", ".4f"),
+}
 DPED_BATCH_SIZE = 50  # of the `dped` protocol, part of its definition
 Scores = dict[str, np.ndarray]  # values by metric
 Measures = dict[str, Measure]

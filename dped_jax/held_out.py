@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from dped_jax import checkpoint, input_pipeline
 from dped_jax.cli import InputError
+from dped_jax.picture_folders import some
 
 BLANK_RANGE = 8  # levels; a patch whose channels all vary less looks like any other blank one
 SHOWN = 3  # names in a message about many
@@ -58,12 +59,12 @@ def check_held_out(
     remarks: list[str] = []
     if split == "train":
         return remarks
-    scored_folder = input_pipeline.dataset_folder(config)
+    scored_folder = input_pipeline.dataset_folder(config).resolve()
     checked = {scored_folder}
     digests: dict[bytes, str] = {}
     photos: set[bytes] = set()
     for model, trained in _history(workdir, remarks):
-        folder = input_pipeline.dataset_folder(trained)
+        folder = input_pipeline.dataset_folder(trained).resolve()
         if folder in checked:
             continue
         checked.add(folder)
@@ -78,7 +79,7 @@ def check_held_out(
             photos = {record["photo"] for record in scored} - {b""}
         seen, shared = _compare(digests, photos, source, f"checking {folder}")
         problems = [
-            f"{len(found)} of the {total} {what} of the {split} split ({_some(found)})"
+            f"{len(found)} of the {total} {what} of the {split} split ({some(found, SHOWN)})"
             for found, total, what in (
                 (seen, len(scored), "patches"),
                 (shared, len(photos), "photographs"),
@@ -137,8 +138,3 @@ def _digest(record: dict[str, Any]) -> bytes:
 def _is_blank(encoded: bytes) -> bool:
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     return bool((np.ptp(image, axis=(0, 1)) < BLANK_RANGE).all())
-
-
-def _some(names: set[str]) -> str:
-    ordered = sorted(names, key=lambda name: (len(name), name))
-    return ", ".join(ordered[:SHOWN]) + (", ..." if len(ordered) > SHOWN else "")

@@ -23,9 +23,8 @@ Pairs = dict[str, np.ndarray]
 
 
 def dataset_folder(config: ml_collections.ConfigDict) -> pathlib.Path:
-    """Where the dataset of `config.data` is, in all its versions; absolute, links resolved."""
-    folder = pathlib.Path(config.data.data_dir).expanduser() / "dped" / config.data.phone
-    return folder.resolve()
+    """Where the dataset of `config.data` is, in all its versions."""
+    return pathlib.Path(config.data.data_dir).expanduser() / "dped" / config.data.phone
 
 
 def open_split(config: ml_collections.ConfigDict, split: str) -> Sequence[dict[str, Any]]:
@@ -44,7 +43,7 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Sequence[dict[s
     """
     options = config.data
     remedy = f"build it with python -m data_builders.dped.build --phone={options.phone}"
-    folder = pathlib.Path(options.data_dir).expanduser() / "dped" / options.phone
+    folder = dataset_folder(config)
     versions = sorted(file.parent.name for file in folder.glob("*/dataset_info.json"))
     if not versions:
         raise InputError(f"config.data.data_dir: no dataset in {folder}: {remedy}")

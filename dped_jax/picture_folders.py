@@ -70,10 +70,10 @@ def _by_number(stem: str) -> tuple[int, str]:
     return len(stem), stem
 
 
-def _some(stems: Iterable[str]) -> str:
-    """Names for a message."""
-    stems = sorted(stems, key=_by_number)
-    return ", ".join(stems[:SHOWN_NAMES]) + (", ..." if len(stems) > SHOWN_NAMES else "")
+def some(names: Iterable[str], most: int = SHOWN_NAMES) -> str:
+    """The first names in natural order, at most so many, for a message."""
+    names = sorted(names, key=_by_number)
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
 def matching_images(folders: dict[str, pathlib.Path]) -> list[dict[str, pathlib.Path]]:
@@ -95,7 +95,7 @@ def matching_images(folders: dict[str, pathlib.Path]) -> list[dict[str, pathlib.
     if any(lacking.values()):
         problems = [
             f"--{flag}={folders[flag]}: {len(missing)} pictures of the other folders are missing "
-            f"here ({_some(missing)})"
+            f"here ({some(missing)})"
             for flag, missing in lacking.items()
             if missing
         ]
@@ -165,11 +165,11 @@ def split_batches(
     images = list_images(enhanced_dir, "enhanced_dir")
     names = [record["name"].decode() for record in source]
     missing, extra = set(names) - images.keys(), images.keys() - set(names)
-    others = f"{len(extra)} of its pictures are not in the split ({_some(extra)})"
+    others = f"{len(extra)} of its pictures are not in the split ({some(extra)})"
     if missing:
         problem = (
             f"--enhanced_dir={enhanced_dir}: {len(missing)} of the {len(set(names))} pictures of "
-            f"the split are missing here ({_some(missing)})"
+            f"the split are missing here ({some(missing)})"
         )
         raise MissingPicturesError([problem, *([others] if extra else [])], missing)
     if extra:

@@ -15,17 +15,12 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from dped_jax import checkpoint, cli, web_page
+from dped_jax import checkpoint, cli, evaluate, web_page
 from dped_jax.cli import InputError
 from dped_jax.picture_folders import matching_images, read_image
 from dped_jax.web_page import Series
 
-SCORES = {  # how a score is called and written
-    "psnr": ("PSNR (dB)", ".2f"),
-    "ms_ssim": ("MS-SSIM", ".4f"),
-    "ssim": ("SSIM", ".4f"),
-    "identical_pairs": ("Identical pairs (left out of PSNR)", "d"),
-}
+SCORES = evaluate.SCORES | {"identical_pairs": ("Identical pairs (left out of PSNR)", "d")}
 
 
 def read_scores(path: pathlib.Path) -> dict[str, Any]:

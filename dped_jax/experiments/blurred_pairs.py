@@ -154,10 +154,8 @@ def main(argv: list[str]) -> None:
     sheet = draw([pair for pair in pairs if pair["shown"]], pictures)
 
     output_dir = pathlib.Path(FLAGS.output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
+    outputs.write_report(output_dir, result, make_page(result, sheet))
     outputs.write_picture(output_dir / "figure5.png", sheet)
-    outputs.write_json(output_dir / "results.json", result)
-    cli.write_atomically(output_dir / "report.html", make_page(result, sheet))
     print(
         f"MSE of {len(pairs)} pairs: {means['mse']:.4f} before, {means['color']:.4f} after the blur"
         f" (report: {output_dir}/report.html)"

@@ -96,8 +96,7 @@ def run(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
     outputs.write_csv(output_dir / "accuracies.csv", header, rows)
     curves = {model["title"]: model["held_out"] for model in results["models"].values()}
     outputs.write_plot(output_dir / "accuracies.png", TITLE, "iterations", "accuracy", curves)
-    outputs.write_json(output_dir / "results.json", results)
-    cli.write_atomically(output_dir / "report.html", make_page(results))
+    outputs.write_report(output_dir, results, make_page(results))
     for model in results["models"].values():
         print(f"{model['final_accuracy']:6.1%} after {model['num_steps']} steps: {model['title']}")
     print(f"report: {output_dir}/report.html")

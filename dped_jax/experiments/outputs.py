@@ -23,6 +23,13 @@ def write_json(path: pathlib.Path, results: dict[str, Any]) -> None:
     cli.write_atomically(path, json.dumps(_without_nan(results), indent=2, allow_nan=False) + "\n")
 
 
+def write_report(folder: pathlib.Path, results: dict[str, Any], page: str) -> None:
+    """Writes results.json and report.html to the folder of an experiment, made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "results.json", results)
+    cli.write_atomically(folder / "report.html", page)
+
+
 def _without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_nan(entry) for key, entry in value.items()}

@@ -20,12 +20,12 @@ from absl import flags
 
 from dped_jax import checkpoint, cli, enhance, evaluate, photo_files, picture_folders, web_page
 from dped_jax.cli import InputError
+from dped_jax.evaluate import SCORES
 from dped_jax.experiments import outputs, sheets
 
 TITLE = "Figures 8, 9 and 11 to 18: whole photographs"
 THUMBNAIL = 320  # pixels a side of the contact sheet's pictures, at most
 INPUT, TARGET = "input", "DSLR"  # names of columns that no method may have
-SCORES = {"psnr": ("PSNR (dB)", ".2f"), "ms_ssim": ("MS-SSIM", ".4f"), "ssim": ("SSIM", ".4f")}
 Paths = dict[str, pathlib.Path]
 Pictures = dict[str, np.ndarray | None]  # (H, W, 3) uint8 by column; None where there is none
 
@@ -123,7 +123,10 @@ def score_table(scores: dict[str, dict[str, float | None]]) -> str:
     if not scores:
         return ""
     rows = [
-        [name, *("identical" if v is None else f"{v:{SCORES[k][1]}}" for k, v in values.items())]
+        [
+            name,
+            *("identical" if v is None else f"{v:{SCORES[k][1]}}" for k, v in values.items()),
+        ]
         for name, values in scores.items()
     ]
     caption = "Against the DSLR's photograph, of equal size, protocol pirm"
@@ -224,11 +227,8 @@ def main(argv: list[str]) -> None:
     }
     result |= {"dslr_dir": FLAGS.dslr_dir, "missing": lines, "scores": scores}
 
-    output_dir.mkdir(parents=True, exist_ok=True)
+    outputs.write_report(output_dir, result, make_page(contact_sheet, sections, lines))
     outputs.write_picture(output_dir / "contact_sheet.png", contact_sheet)
-    outputs.write_json(output_dir / "results.json", result)
-    page = make_page(contact_sheet, sections, lines)
-    cli.write_atomically(output_dir / "report.html", page)
     print("\n".join([*lines, f"{len(photos)} photographs (report: {output_dir}/report.html)"]))
 
 

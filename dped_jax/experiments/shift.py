@@ -279,8 +279,7 @@ def main(argv: list[str]) -> None:
     labels = ("shift (pixels)", f"{Y_LABEL} (log scale)")
     series = curves(result, *LABELS)
     outputs.write_plot(output_dir / "figure6.png", TITLE, *labels, series, log=True)
-    outputs.write_json(output_dir / "results.json", result)
-    cli.write_atomically(output_dir / "report.html", make_page(result))
+    outputs.write_report(output_dir, result, make_page(result))
     print(f"{conclusion(result)} (report: {output_dir}/report.html)")
 
 

@@ -260,10 +260,9 @@ def make_table(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> N
         "published": {name: method.published.to_dict() for name, method in methods.items()},
         "phones": phones,
     }
-    outputs.write_json(output_dir / "results.json", results)
     header = ["phone", "method", "seed", *results["metrics"], "identical_pairs", "note"]
     outputs.write_csv(output_dir / "scores.csv", header, table_page.csv_rows(results))
-    cli.write_atomically(output_dir / "report.html", table_page.make_page(results, drawn))
+    outputs.write_report(output_dir, results, table_page.make_page(results, drawn))
     print(f"report: {output_dir}/report.html")
     found = [method for phone in phones.values() for method in phone["methods"].values()]
     notes = [method["note"] for method in found if "note" in method]
