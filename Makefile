@@ -47,7 +47,7 @@ test: $(VENV)/installed-dev
 	$(RUN) -m pytest
 
 bench: $(VENV)/installed-dev
-	$(RUN) tests/bench.py
-	$(RUN) tests/bench_prepare.py
-	$(RUN) tests/bench_enhance.py
-	$(RUN) tests/bench_study.py
+	$(RUN) benchmarks/train.py
+	$(RUN) benchmarks/prepare.py
+	$(RUN) benchmarks/enhance.py
+	$(RUN) benchmarks/study.py

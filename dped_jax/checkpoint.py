@@ -15,7 +15,7 @@ import os
 import pathlib
 import shutil
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.serialization
 import jax
@@ -28,7 +28,9 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from dped_jax import cli
 from dped_jax.cli import InputError
-from dped_jax.train_step import NetworkState, TrainState
+
+if TYPE_CHECKING:  # inference reads checkpoints without what training needs
+    from dped_jax.train_state import NetworkState, TrainState
 
 Tree = dict[str, Any]
 
@@ -119,7 +121,7 @@ def _flat(tree: Any) -> dict[str, np.ndarray]:
     return {path: np.array(leaf) for path, leaf in flat.items() if leaf is not None}
 
 
-def _split_state(state: TrainState) -> tuple[Tree, Tree]:
+def _split_state(state: "TrainState") -> tuple[Tree, Tree]:
     generator = {"params": state.generator.params, "batch_stats": state.generator.batch_stats}
     training = {
         "step": state.step,
@@ -190,7 +192,7 @@ def _check_space(folder: pathlib.Path, num_bytes: int) -> None:
         probe.unlink(missing_ok=True)
 
 
-def save_state(manager, state: TrainState, data_state: Tree, metrics: dict | None) -> None:
+def save_state(manager, state: "TrainState", data_state: Tree, metrics: dict | None) -> None:
     """Saves a whole training state at its step; arguments as `save`."""
     generator, training = _split_state(state)
     step = int(state.step)
@@ -236,8 +238,8 @@ def _filled(template: Any, arrays: dict[str, np.ndarray], prefix: str, where: st
 
 
 def restore_state(
-    workdir: pathlib.Path, manager: ocp.CheckpointManager, template: TrainState
-) -> tuple[TrainState, Tree] | None:
+    workdir: pathlib.Path, manager: ocp.CheckpointManager, template: "TrainState"
+) -> "tuple[TrainState, Tree] | None":
     """Restores the newest checkpoint that can be read.
 
     Damaged ones are moved to `unreadable/` and named in a warning.
@@ -285,7 +287,7 @@ def restore_state(
     return None
 
 
-def initial_generator(workdir: str, template: NetworkState) -> NetworkState:
+def initial_generator(workdir: str, template: "NetworkState") -> "NetworkState":
     """The template with the parameters of another workdir's best generator (`init_from`).
 
     Raises:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import tensorboardX
 
-from dped_jax import cli, tiles
+from dped_jax import cli
+from dped_jax.images.pixels import to_integers
 
 
 class MetricsWriter:
@@ -64,5 +65,5 @@ def picture_grid(phone: np.ndarray, enhanced: np.ndarray, dslr: np.ndarray) -> n
     Returns:
       (N * H, 3 * W, 3) uint8.
     """
-    columns = [phone, tiles.to_integers(enhanced), dslr]
+    columns = [phone, to_integers(enhanced), dslr]
     return np.concatenate(np.concatenate(columns, axis=2), axis=0)

@@ -20,17 +20,14 @@ from absl import flags, logging
 from ml_collections import config_flags
 from tqdm import tqdm
 
-from dped_jax import checkpoint, cli, evaluate, input_pipeline, metrics_writer
+from dped_jax import checkpoint, cli, input_pipeline, metrics_writer
 from dped_jax.cli import InputError
-from dped_jax.models import vgg
-from dped_jax.train_step import (
-    TrainState,
-    create_train_state,
-    make_discriminator_eval_step,
-    make_eval_step,
-    make_train_step,
-    to_float,
-)
+from dped_jax.evaluate.scores import format_summary, score_batches, summarize
+from dped_jax.images.pixels import to_float
+from dped_jax.models import vgg_files
+from dped_jax.models.generator import make_eval_step
+from dped_jax.train_state import TrainState, create_train_state
+from dped_jax.train_step import make_discriminator_eval_step, make_train_step
 
 
 def replicate(tree: Any) -> Any:
@@ -46,9 +43,9 @@ def load_vgg(config: ml_collections.ConfigDict) -> Any:
         return None
     if config.vgg.weights == "random":
         logging.warning("vgg.weights=random: the content loss compares features of a random net")
-        params = vgg.random_vgg_params(0)
+        params = vgg_files.random_vgg_params(0)
     else:
-        params = vgg.load_vgg_params(config.vgg.weights)
+        params = vgg_files.load_vgg_params(config.vgg.weights)
     return replicate(params)  # as host arrays, 80 MB would travel at every step
 
 
@@ -106,8 +103,8 @@ def make_validation(
 
     def validate(step: int, state: TrainState) -> dict[str, float]:
         variables = jax.device_get(state.generator.variables)
-        scores = evaluate.score_batches(lambda phone: eval_step(variables, phone), pairs())
-        summary = evaluate.summarize(scores["enhanced"])
+        scores = score_batches(lambda phone: eval_step(variables, phone), pairs())
+        summary = summarize(scores["enhanced"])
         if judge:
             discriminator = jax.device_get(state.discriminator.variables)
             summary["discriminator_accuracy"] = accuracy(variables, discriminator)
@@ -117,7 +114,7 @@ def make_validation(
             enhanced = np.asarray(eval_step(variables, shown["phone"]))
             writer.picture(step, metrics_writer.picture_grid(enhanced=enhanced, **shown))
             writer.scalars(step, "validation", summary)
-            line = evaluate.format_summary("validation", summary)
+            line = format_summary("validation", summary)
             if judge:
                 line += f"   discriminator {summary['discriminator_accuracy']:.1%}"
             tqdm.write(line)

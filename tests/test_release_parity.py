@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 from real_images import read_patches
 
-from dped_jax import convert, evaluate, tiles
-from dped_jax.models import vgg
-from dped_jax.train_step import (
-    NetworkState,
-    TrainState,
-    create_train_state,
-    make_eval_step,
-    make_optimizer,
-    make_train_step,
-)
+from dped_jax import convert
+from dped_jax.enhance.photo_enhancer import PhotoEnhancer
+from dped_jax.evaluate.batches import folder_batches
+from dped_jax.evaluate.scores import score_batches, summarize
+from dped_jax.images.pixels import to_integers
+from dped_jax.models import vgg_files
+from dped_jax.models.generator import make_eval_step
+from dped_jax.train_state import NetworkState, TrainState, create_train_state, make_optimizer
+from dped_jax.train_step import make_train_step
 
 SWAPS = np.array([0, 1, 1, 0, 1, 0, 0, 1], bool)  # SPEC: 1 shows the DSLR image
 
@@ -82,11 +81,11 @@ def test_the_golden_photo_differs_by_what_tensorflow_makes_of_variance(shared_da
         return tf.nn.moments(x, [1, 2], keepdims=True)
 
     own, exact = (
-        tiles.to_integers(tensorflow_generator(variables, images, moments))
+        to_integers(tensorflow_generator(variables, images, moments))
         for moments in (own_moments, exact_moments)
     )
     config, params = convert.convert_generator(variables)
-    ours = tiles.to_integers(tiles.PhotoEnhancer(config, {"params": params})(photo))
+    ours = to_integers(PhotoEnhancer(config, {"params": params})(photo))
     assert np.mean(own != golden) < 1e-4
     assert np.mean(ours != exact) < 1e-4
     assert np.abs(ours.astype(int) - golden).max() <= 1
@@ -97,13 +96,11 @@ def test_scores_of_released_generators(shared_data, name):
     golden = json.loads((shared_data / "golden" / "scores_first300.json").read_text())
     config, params = released(shared_data, name)
     folder = shared_data / "dped_iphone"
-    batches = evaluate.folder_batches(
-        {"phone_dir": folder / "iphone", "dslr_dir": folder / "canon"}, 50
-    )
+    batches = folder_batches({"phone_dir": folder / "iphone", "dslr_dir": folder / "canon"}, 50)
     eval_step = jax.jit(make_eval_step(config))
-    scores = evaluate.score_batches(lambda x: eval_step({"params": params}, x), batches)
+    scores = score_batches(lambda x: eval_step({"params": params}, x), batches)
     for scored, golden_name in [("input", "identity"), ("enhanced", name)]:
-        summary, expected = evaluate.summarize(scores[scored]), golden[golden_name]
+        summary, expected = summarize(scores[scored]), golden[golden_name]
         assert summary["psnr"] == pytest.approx(expected["psnr_mean_finite"], abs=0.002)
         assert summary["ms_ssim"] == pytest.approx(expected["ms_ssim_mean"], abs=2e-4)
         assert summary["ssim"] == pytest.approx(expected["ssim_mean"], abs=2e-4)
@@ -112,7 +109,7 @@ def test_scores_of_released_generators(shared_data, name):
 
 def golden_vgg():
     rng = np.random.default_rng(0)
-    params = vgg.random_vgg_params(0)
+    params = vgg_files.random_vgg_params(0)
     for name in [name for name in params if name.startswith("conv")]:
         shape = params[name]["kernel"].shape
         stored = rng.standard_normal(shape) * np.sqrt(2 / (9 * shape[2]))

@@ -6,14 +6,10 @@ import numpy as np
 import pytest
 
 from configs import paper, release
-from dped_jax.models import vgg
-from dped_jax.train_step import (
-    create_train_state,
-    draw_labels,
-    make_eval_step,
-    make_optimizer,
-    make_train_step,
-)
+from dped_jax.models import vgg_files
+from dped_jax.models.generator import make_eval_step
+from dped_jax.train_state import create_train_state, make_optimizer
+from dped_jax.train_step import draw_labels, make_train_step
 
 
 def small(config):
@@ -58,7 +54,7 @@ def run(config, num_devices, num_steps=3):
         out_axes=None,
         devices=jax.devices()[:num_devices],
     )
-    vgg_params = vgg.random_vgg_params(0)
+    vgg_params = vgg_files.random_vgg_params(0)
     state = lively(create_train_state(config, jax.random.PRNGKey(1)))
     states, metrics = [state], []
     for i in range(num_steps):

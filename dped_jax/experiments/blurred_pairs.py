@@ -18,8 +18,11 @@ import numpy as np
 from absl import flags
 
 from configs import paper
-from dped_jax import cli, losses, picture_folders, tiles, web_page
-from dped_jax.experiments import outputs, sheets
+from dped_jax import cli, losses
+from dped_jax.evaluate.batches import folder_batches
+from dped_jax.images.folders import matching_images
+from dped_jax.images.pixels import to_float, to_integers
+from dped_jax.pages import outputs, sheets, web_page
 
 TITLE = "Figure 5: pairs as the colour loss sees them"
 BATCH_SIZE = 50
@@ -45,11 +48,11 @@ def compare(phone: np.ndarray, dslr: np.ndarray) -> dict[str, np.ndarray]:
       the squared difference before and after the blur, of values in [0, 1]; "color" times the
       number of values is `losses.color_loss`.
     """
-    floats = [tiles.photo_to_float(images) for images in (phone, dslr)]
+    floats = [to_float(images) for images in (phone, dslr)]
     blurred = [_blur(images) for images in floats]
     return {
-        "phone_blurred": tiles.to_integers(np.asarray(blurred[0])),
-        "dslr_blurred": tiles.to_integers(np.asarray(blurred[1])),
+        "phone_blurred": to_integers(np.asarray(blurred[0])),
+        "dslr_blurred": to_integers(np.asarray(blurred[1])),
         "mse": np.asarray(losses.mse_loss(*floats)),
         "color": np.asarray(losses.mse_loss(*blurred)),
     }
@@ -74,14 +77,14 @@ def measure(
       For each pair "name", "mse", "color" and "shown"; for those shown the pictures of `COLUMNS`.
 
     Raises:
-      InputError: see `picture_folders.folder_batches`.
+      InputError: see `folder_batches`.
     """
-    names = [paths["dslr_dir"].stem for paths in picture_folders.matching_images(folders)]
+    names = [paths["dslr_dir"].stem for paths in matching_images(folders)]
     names = names[: num_pairs or None]
     shown = set(np.linspace(0, len(names) - 1, min(num_shown, len(names))).astype(int))
     pairs: list[dict[str, Any]] = []
     pictures = []
-    batches = picture_folders.folder_batches(folders, min(BATCH_SIZE, len(names)))
+    batches = folder_batches(folders, min(BATCH_SIZE, len(names)))
     while len(pairs) < len(names):
         batch = next(batches)
         found = compare(batch["phone"], batch["dslr"])

@@ -15,15 +15,17 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from dped_jax import cli, report, web_page
-from dped_jax.experiments import outputs, training
+from dped_jax import cli
+from dped_jax.experiments import training
+from dped_jax.pages import outputs, web_page
+from dped_jax.report.page import read_metrics
 
 TITLE = "Telling phone from DSLR patches (section 3.1.2)"
 
 
 def accuracies(workdir: pathlib.Path) -> dict[str, list[tuple[int, float]]]:
     """Accuracy in [0, 1] by step, on "train" batches and the "validation" split, from a workdir."""
-    groups = report.read_metrics(workdir / "metrics.jsonl")
+    groups = read_metrics(workdir / "metrics.jsonl")
     return {group: series["discriminator_accuracy"] for group, series in groups.items()}
 
 

@@ -18,10 +18,22 @@ import jax
 import numpy as np
 from absl import flags
 
-from dped_jax import checkpoint, cli, enhance, evaluate, photo_files, picture_folders, web_page
+from dped_jax import checkpoint, cli
 from dped_jax.cli import InputError
-from dped_jax.evaluate import SCORES
-from dped_jax.experiments import outputs, sheets
+from dped_jax.enhance.worker import (
+    Crop,
+    Settings,
+    Worker,
+    crop_photo,
+    default_memory,
+    enhance_files,
+    parse_crop,
+    use_compilation_cache,
+)
+from dped_jax.evaluate.scores import SCORES, score_batches
+from dped_jax.images import photo_files
+from dped_jax.images.folders import list_images, matching_images
+from dped_jax.pages import outputs, sheets, web_page
 
 TITLE = "Figures 8, 9 and 11 to 18: whole photographs"
 THUMBNAIL = 320  # pixels a side of the contact sheet's pictures, at most
@@ -70,9 +82,9 @@ def enhance_photos(photos: Paths, workdir: pathlib.Path, folder: pathlib.Path) -
     folder.mkdir(parents=True, exist_ok=True)
     written = {stem: folder / f"{stem}.png" for stem in photos}
     devices = jax.local_devices()[: len(photos)]
-    settings = enhance.Settings(memory=enhance.default_memory() / len(devices))
-    workers = [enhance.Worker(config, variables, device, settings) for device in devices]
-    failures = enhance.enhance_files([(photos[stem], written[stem]) for stem in photos], workers)
+    settings = Settings(memory=default_memory() / len(devices))
+    workers = [Worker(config, variables, device, settings) for device in devices]
+    failures = enhance_files([(photos[stem], written[stem]) for stem in photos], workers)
     if failures:
         more = f" (and {len(failures) - 1} more photographs)" if failures[1:] else ""
         raise InputError(failures[0] + more)
@@ -111,7 +123,7 @@ def score(shown: Pictures) -> dict[str, dict[str, float | None]]:
     names = [k for k, x in shown.items() if k != TARGET and x is not None]
     names = [name for name in names if shown[name].shape == target.shape]
     batches = ({"dslr": target[None], "enhanced": shown[name][None]} for name in names)
-    found = evaluate.score_batches(None, batches)["enhanced"]
+    found = score_batches(None, batches)["enhanced"]
     return {
         name: {k: float(found[k][i]) if math.isfinite(found[k][i]) else None for k in SCORES}
         for i, name in enumerate(names)
@@ -155,7 +167,7 @@ def photograph_section(stem: str, shown: Pictures, side: int) -> str:
     return parts
 
 
-def read_pictures(paths: dict[str, pathlib.Path | None], crop: enhance.Crop | None) -> Pictures:
+def read_pictures(paths: dict[str, pathlib.Path | None], crop: Crop | None) -> Pictures:
     """Reads a photograph's pictures by column, in 8 bits; crops those that have its size.
 
     Raises:
@@ -169,7 +181,7 @@ def read_pictures(paths: dict[str, pathlib.Path | None], crop: enhance.Crop | No
             photo = photo_files.to_8_bits(photo)
         size = size or photo.pixels.shape  # the photograph itself comes first
         if photo and crop and photo.pixels.shape == size:
-            photo = enhance.crop_photo(photo, crop)
+            photo = crop_photo(photo, crop)
         pictures[name] = photo.pixels if photo else None
     return pictures
 
@@ -188,20 +200,18 @@ def make_page(contact_sheet: np.ndarray, sections: dict[str, str], lines: Sequen
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
-    enhance.use_compilation_cache()
+    use_compilation_cache()
     methods = parse_methods(FLAGS.methods)
-    crop = enhance.parse_crop(FLAGS.crop) if FLAGS.crop else None
+    crop = parse_crop(FLAGS.crop) if FLAGS.crop else None
     photos_dir, output_dir = pathlib.Path(FLAGS.photos_dir), pathlib.Path(FLAGS.output_dir)
-    paths = [p["photos_dir"] for p in picture_folders.matching_images({"photos_dir": photos_dir})]
+    paths = [p["photos_dir"] for p in matching_images({"photos_dir": photos_dir})]
     photos = {path.stem: path for path in paths}
     for path in paths:
         photo_files.size(path)  # what is no photograph is told before the work
     folders = {name: path for name, path in methods.items() if not is_workdir(path)}
-    columns = {
-        name: picture_folders.list_images(path, f"methods={name}") for name, path in folders.items()
-    }
+    columns = {name: list_images(path, f"methods={name}") for name, path in folders.items()}
     if FLAGS.dslr_dir:
-        columns[TARGET] = picture_folders.list_images(FLAGS.dslr_dir, "dslr_dir")
+        columns[TARGET] = list_images(FLAGS.dslr_dir, "dslr_dir")
     lines = [line for name, found in columns.items() for line in unmatched(name, photos, found)]
     steps = {}
     for name, path in methods.items():

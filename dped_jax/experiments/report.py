@@ -14,8 +14,9 @@ from html import escape
 
 from absl import flags
 
-from dped_jax import cli, web_page
+from dped_jax import cli
 from dped_jax.cli import InputError
+from dped_jax.pages import web_page
 
 TITLE = "DSLR-quality photos: the paper's experiments"
 

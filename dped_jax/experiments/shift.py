@@ -28,9 +28,10 @@ from absl import flags
 from tqdm import tqdm
 
 from configs import paper
-from dped_jax import cli, losses, picture_folders, web_page
+from dped_jax import cli, losses
 from dped_jax.cli import InputError
-from dped_jax.experiments import outputs
+from dped_jax.images.folders import matching_images, read_image
+from dped_jax.pages import outputs, web_page
 
 TITLE = "Figure 6: MSE and colour loss against shift"
 WINDOW = 50  # pixels a side that are compared
@@ -240,13 +241,13 @@ def read_patches(
       InputError: the folder is missing or empty; while iterating, a picture is damaged or
         too small.
     """
-    paths = [pair["dslr_dir"] for pair in picture_folders.matching_images({"dslr_dir": folder})]
+    paths = [pair["dslr_dir"] for pair in matching_images({"dslr_dir": folder})]
     paths = paths[: num_patches or None]
     need = WINDOW + 2 * max_shift
 
     def read():
         for path in paths:
-            patch = picture_folders.read_image(path)
+            patch = read_image(path)
             if min(patch.shape[:2]) < need:
                 raise InputError(
                     f"{path}: {patch.shape[:2]} pixels (height, width), where --max_shift="

@@ -18,17 +18,22 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import config_flags
 
-from dped_jax import (
-    cli,
-    evaluate,
-    held_out,
-    input_pipeline,
-    perceptual,
-    picture_folders,
-    tiles,
-)
+from dped_jax import cli, input_pipeline
 from dped_jax.cli import InputError
-from dped_jax.experiments import outputs, table_page, table_sheets, training
+from dped_jax.evaluate import held_out, perceptual
+from dped_jax.evaluate.batches import folder_batches, split_batches
+from dped_jax.evaluate.scores import (
+    Measures,
+    Scores,
+    format_summary,
+    load_enhance,
+    score_batches,
+    summarize,
+)
+from dped_jax.experiments import table_page, table_sheets, training
+from dped_jax.images.folders import MissingPicturesError, matching_images
+from dped_jax.images.pixels import to_integers
+from dped_jax.pages import outputs
 
 BATCH_SIZE = 50
 
@@ -62,11 +67,11 @@ def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[table_she
     if config.phone_dir or config.dslr_dir:
         names = ("phone_dir", "dslr_dir")
         folders = {name: pathlib.Path(filled(config[name], phone=phone)) for name in names}
-        picture_folders.matching_images(folders)
+        matching_images(folders)
 
         def from_folders(enhanced_dir):
             enhanced = {"enhanced_dir": enhanced_dir} if enhanced_dir else {}
-            return picture_folders.folder_batches(folders | enhanced, BATCH_SIZE)
+            return folder_batches(folders | enhanced, BATCH_SIZE)
 
         return from_folders, None
     dataset = ml_collections.ConfigDict({"data": {"data_dir": config.data_dir, "phone": phone}})
@@ -74,7 +79,7 @@ def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[table_she
 
     def from_split(enhanced_dir):
         if enhanced_dir:
-            return picture_folders.split_batches(source, enhanced_dir, BATCH_SIZE)
+            return split_batches(source, enhanced_dir, BATCH_SIZE)
         return input_pipeline.eval_batches(source, BATCH_SIZE)
 
     return from_split, dataset
@@ -119,29 +124,29 @@ def score_method(
     pairs: table_sheets.Batches,
     dataset: ml_collections.ConfigDict | None,
     *,
-    measures: evaluate.Measures,
-) -> tuple[dict[str, evaluate.Scores], dict[str, Any], Callable]:
+    measures: Measures,
+) -> tuple[dict[str, Scores], dict[str, Any], Callable]:
     """Scores one method on the pictures of one phone.
 
     Returns:
-      What `evaluate.score_batches` returns, what is to be noted of the method, and a function that
+      What `score_batches` returns, what is to be noted of the method, and a function that
       gives the (n, H, W, 3) uint8 pictures of a batch of pairs.
 
     Raises:
       InputError: the model has seen these photographs in training; pictures are missing.
     """
     if is_folder:
-        scores = evaluate.score_batches(None, pairs(path), measures=measures)
+        scores = score_batches(None, pairs(path), measures=measures)
         return scores, {"enhanced_dir": str(path)}, lambda batch: batch["enhanced"]
-    model, enhance, step = evaluate.load_enhance(path, config.step)
+    model, enhance, step = load_enhance(path, config.step)
     remarks = []
     if dataset and not config.allow_seen:
         remarks = held_out.check_held_out(path, dataset, config.split)
-    scores = evaluate.score_batches(enhance, pairs(None), measures=measures)
+    scores = score_batches(enhance, pairs(None), measures=measures)
     noted = {"workdir": str(path), "step": step, "remarks": remarks}
     if model.loss.content and model.vgg.weights == "random":
         noted["vgg"] = "random"
-    return scores, noted, lambda batch: tiles.to_integers(np.asarray(enhance(batch["phone"])))
+    return scores, noted, lambda batch: to_integers(np.asarray(enhance(batch["phone"])))
 
 
 def summarize_seeds(runs: list[dict[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
@@ -175,7 +180,7 @@ def run_phone(
     config: ml_collections.ConfigDict,
     phone: str,
     output_dir: pathlib.Path,
-    measures: evaluate.Measures,
+    measures: Measures,
 ) -> tuple[dict[str, Any], list[table_sheets.Sheet], int]:
     """Trains and scores all methods for one phone.
 
@@ -205,14 +210,14 @@ def run_phone(
             logging.warning("%s, %s: %s", title, phone, error)
             num_failed += not isinstance(error, NotThereError)
             entry["note"] = str(error)
-            if isinstance(error, picture_folders.MissingPicturesError):
+            if isinstance(error, MissingPicturesError):
                 entry["missing"] = error.missing
             continue
-        summary = evaluate.summarize(scores["enhanced"])
-        print(evaluate.format_summary(f"{title}, {phone}, seed {seed}:", summary))
+        summary = summarize(scores["enhanced"])
+        print(format_summary(f"{title}, {phone}, seed {seed}:", summary))
         entry["runs"].append(noted | {"seed": seed} | summary)
         result["images"] = len(scores["enhanced"]["psnr"])
-        result["input"] = evaluate.summarize(scores["input"])
+        result["input"] = summarize(scores["input"])
         psnr, folder = scores["enhanced"]["psnr"], path if is_folder else None
         shown.setdefault(name, table_sheets.Method(title, psnr, folder, enhance))
     for entry in methods.values():

@@ -6,8 +6,8 @@ from typing import Any
 
 import cv2
 
-from dped_jax import web_page
 from dped_jax.experiments.table_sheets import Sheet
+from dped_jax.pages import web_page
 
 METRICS = {"psnr": ("PSNR", ".2f"), "ms_ssim": ("MS-SSIM", ".4f"), "ssim": ("SSIM", ".4f")}
 PERCEPTUAL = {

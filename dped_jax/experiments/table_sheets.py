@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from dped_jax import picture_folders
-from dped_jax.experiments import outputs, sheets
+from dped_jax.evaluate.batches import Batch
+from dped_jax.pages import outputs, sheets
 
 # Batches of pairs, with "enhanced" pictures where a folder is given.
-Batches = Callable[[pathlib.Path | None], Iterator[picture_folders.Batch]]
+Batches = Callable[[pathlib.Path | None], Iterator[Batch]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Method:
     title: str
     psnr: np.ndarray
     folder: pathlib.Path | None
-    enhance: Callable[[picture_folders.Batch], np.ndarray]
+    enhance: Callable[[Batch], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Sheet:
     after: np.ndarray
 
 
-def picked(batches: Iterator[picture_folders.Batch], indices: np.ndarray) -> picture_folders.Batch:
+def picked(batches: Iterator[Batch], indices: np.ndarray) -> Batch:
     """The pairs of these indices, in their order, of all that batches yield.
 
     Pictures of one size only: those that differ from the first in size are left out.

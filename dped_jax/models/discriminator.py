@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from dped_jax.models.generator import BIAS_INIT, INITIALIZERS, Norm
+from dped_jax.models.layers import BIAS_INIT, INITIALIZERS, Norm
 
 
 def to_grayscale(images: jax.Array) -> jax.Array:

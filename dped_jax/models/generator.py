@@ -3,6 +3,7 @@
 Images are RGB, NHWC, float32 in [0, 1]; outputs lie in 0.5 +- `output_scale` and are not clipped.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -10,42 +11,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
+from dped_jax.images.pixels import to_float
 from dped_jax.models import baselines
-
-INITIALIZERS = {
-    "truncated_normal": nn.initializers.truncated_normal(0.01),
-    "he_normal": nn.initializers.he_normal(),
-}
-BIAS_INIT = nn.initializers.constant(0.01)
-
-
-class Norm(nn.Module):
-    """Batch norm over all devices, instance norm, or none; epsilon 1e-3, two-pass biased variance.
-
-    With `measured`, instance norm takes mean and variance from the collection `batch_stats`, where
-    somebody has put those of a whole photograph, instead of its input's.
-    """
-
-    kind: str
-    dtype: Any = jnp.float32
-    measured: bool = False
-
-    @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Normalises (N, H, W, C); `train` as in `Generator`."""
-        options = {"epsilon": 1e-3, "use_fast_variance": False, "dtype": self.dtype}
-        if self.kind == "none":
-            return x
-        if self.kind == "instance" and not self.measured:
-            return nn.InstanceNorm(**options)(x)
-        name = "InstanceNorm_0" if self.kind == "instance" else None
-        return nn.BatchNorm(
-            use_running_average=not train,
-            momentum=0.99,
-            axis_name="devices" if train else None,
-            name=name,
-            **options,
-        )(x)
+from dped_jax.models.layers import BIAS_INIT, INITIALIZERS, Norm
 
 
 class Generator(nn.Module):
@@ -183,3 +151,17 @@ def make_generator(config: ml_collections.ConfigDict) -> nn.Module:
         kernel_init=options.kernel_init,
         dtype=dtype,
     )
+
+
+def make_eval_step(config: ml_collections.ConfigDict) -> Callable[[Any, jax.Array], jax.Array]:
+    """Builds the generator as it is used after training, with batch norm's running statistics.
+
+    The returned `step(variables, images)` enhances (N, H, W, 3) uint8 images to (N, H, W, 3)
+    float32, nominally in [0, 1], unclipped.
+    """
+    generator = make_generator(config)
+
+    def step(variables, images):
+        return generator.apply(variables, to_float(images))
+
+    return step

@@ -8,7 +8,7 @@ import pathlib
 from absl import flags
 
 from dped_jax import cli
-from dped_jax.experiments import outputs
+from dped_jax.pages import outputs
 from dped_jax.study import store
 
 HEADER = (

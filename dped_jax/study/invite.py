@@ -13,8 +13,8 @@ from absl import flags
 
 from dped_jax import cli
 from dped_jax.cli import InputError
+from dped_jax.study import definition as study_file
 from dped_jax.study import pictures, store
-from dped_jax.study import study as study_file
 
 
 def main(argv: list[str]) -> None:

@@ -12,9 +12,9 @@ import numpy as np
 import pyvips
 from tqdm import tqdm
 
-from dped_jax import photo_files
 from dped_jax.cli import InputError
-from dped_jax.study.study import Group, Study
+from dped_jax.images import photo_files
+from dped_jax.study.definition import Group, Study
 
 Picture = tuple[str, str, str]  # group, picture, class
 MEDIA_TYPE = "image/webp"

@@ -16,10 +16,11 @@ import matplotlib.figure
 import numpy as np
 from absl import flags
 
-from dped_jax import cli, web_page
+from dped_jax import cli
 from dped_jax.cli import InputError
-from dped_jax.experiments import outputs
+from dped_jax.pages import outputs, web_page
 from dped_jax.study import store
+from dped_jax.study.definition import order
 from dped_jax.study.results import (
     GroupResult,
     ParticipantResult,
@@ -28,7 +29,6 @@ from dped_jax.study.results import (
     participant_results,
 )
 from dped_jax.study.statistics import Share, wilson
-from dped_jax.study.study import order
 
 
 def draw(results: list[GroupResult]) -> bytes:

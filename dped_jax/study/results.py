@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from dped_jax.study import statistics
+from dped_jax.study.definition import pairs
 from dped_jax.study.statistics import Share
-from dped_jax.study.study import pairs
 
 Vote = dict[str, Any]  # a row of store.votes
 

@@ -27,9 +27,9 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dped_jax.study.definition import Question, Study, order
 from dped_jax.study.pictures import MEDIA_TYPE, Picture
 from dped_jax.study.store import OutOfTurn, Participant, Store
-from dped_jax.study.study import Question, Study, order
 
 COOKIE = "participant"
 COOKIE_SECONDS = 60 * 24 * 3600  # how long a participant may take to come back

@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dped_jax.cli import InputError
-from dped_jax.study.study import Question, Study, define
+from dped_jax.study.definition import Question, Study, define
 
 SETTINGS = ("title", "min_median_seconds")  # what the report needs, and may change
 

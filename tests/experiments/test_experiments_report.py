@@ -4,9 +4,9 @@ import browser as chromium
 import pytest
 import tiny
 
-from dped_jax import web_page
 from dped_jax.cli import InputError
 from dped_jax.experiments import report
+from dped_jax.pages import web_page
 
 
 @pytest.fixture

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import tiny
 
-from dped_jax import enhance, photo_files, tiles
 from dped_jax.cli import InputError
+from dped_jax.enhance.photo_enhancer import PhotoEnhancer
+from dped_jax.enhance.worker import parse_crop
 from dped_jax.experiments import photographs
-from dped_jax.photo_files import Photo
+from dped_jax.images import photo_files
+from dped_jax.images.photo_files import Photo
+from dped_jax.images.pixels import to_integers
 
 
 def smooth(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -58,12 +61,12 @@ def run(inputs, tmp_path_factory):
 
 
 def test_a_workdir_enhances_every_photograph(run, inputs):
-    enhancer = tiles.PhotoEnhancer(*tiny.random_generator())
+    enhancer = PhotoEnhancer(*tiny.random_generator())
     for name, suffix in (("1", ".png"), ("2", ".png"), ("10", ".jpg")):
         before = photo_files.read(inputs / "photos" / f"{name}{suffix}").pixels
         after = photo_files.read(run / "Ours" / f"{name}.png").pixels
         assert after.dtype == before.dtype
-        expected = tiles.to_integers(enhancer(before), before.dtype.type)
+        expected = to_integers(enhancer(before), before.dtype.type)
         assert np.abs(after.astype(int) - expected).max() <= 1
 
 
@@ -134,7 +137,7 @@ def test_crops_are_cut_after_enhancing(inputs):
         "none": None,
     }
     paths["small"] = inputs / "other" / "10.png"
-    shown = photographs.read_pictures(paths, enhance.parse_crop("20x10+5+7"))
+    shown = photographs.read_pictures(paths, parse_crop("20x10+5+7"))
     np.testing.assert_array_equal(shown["input"], smooth(1)[7:17, 5:25])
     np.testing.assert_array_equal(shown["other"], smooth(4)[7:17, 5:25])
     np.testing.assert_array_equal(shown["small"], smooth(5, 24, 32))

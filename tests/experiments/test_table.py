@@ -11,8 +11,10 @@ import pytest
 import tiny
 
 from configs import table2, table3, table3_small
-from dped_jax import checkpoint, convert, evaluate, input_pipeline, perceptual
+from dped_jax import checkpoint, convert, input_pipeline
 from dped_jax.cli import InputError
+from dped_jax.evaluate import perceptual
+from dped_jax.evaluate.scores import score_workdir
 from dped_jax.experiments import table
 
 STEPS = 4
@@ -62,7 +64,7 @@ def test_cells_are_what_evaluate_says(config, tmp_path):
     for workdir in workdirs:
         source = input_pipeline.open_split(checkpoint.read_config(workdir), "test")
         batches = input_pipeline.eval_batches(source, 2)
-        scores, _ = evaluate.score_workdir(workdir, batches, "newest")
+        scores, _ = score_workdir(workdir, batches, "newest")
         psnrs.append(scores["enhanced"]["psnr"])
         assert found["input"] == pytest.approx(scores["input"])
     net = found["methods"]["net"]

@@ -10,7 +10,8 @@ import scipy.signal
 
 from configs import paper, release, small
 from dped_jax.models import baselines, discriminator
-from dped_jax.models.generator import Generator, Norm, make_generator
+from dped_jax.models.generator import Generator, make_generator
+from dped_jax.models.layers import Norm
 
 
 def count(network, channels, size=100):

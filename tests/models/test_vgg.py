@@ -22,7 +22,7 @@ import scipy.io
 from PIL import Image
 
 from dped_jax.cli import InputError
-from dped_jax.models import vgg
+from dped_jax.models import vgg, vgg_files
 
 CHANNELS = {"1": 64, "2": 128, "3": 256, "4": 512, "5": 512}
 CONVS = [f"conv{b}_{i}" for b, n in zip("12345", (2, 2, 4, 4, 4), strict=True) for i in "1234"[:n]]
@@ -212,14 +212,14 @@ LAYOUTS = {
 def test_features_of_each_layout_agree_with_pytorch(layout, path, weights, images, expected):
     convention, write, options = LAYOUTS[layout]
     write(path, weights, **options)
-    vgg_params = vgg.load_vgg_params(path)
+    vgg_params = vgg_files.load_vgg_params(path)
     assert {leaf.dtype for leaf in jax.tree.leaves(vgg_params)} == {np.dtype(np.float32)}
     assert_features_agree(vgg_params, images, expected(convention), CHECKED_LAYERS)
 
 
 def test_every_layer_and_odd_sizes_under_jit(path, weights, images, expected):
     write_safetensors(path, weights)
-    vgg_params = vgg.load_vgg_params(path)
+    vgg_params = vgg_files.load_vgg_params(path)
     assert_features_agree(vgg_params, images, expected("torch"), vgg.VGG19_RELU_LAYERS)
     extract = jax.jit(vgg.extract_features, static_argnames=("layer", "dtype"))
     assert extract(vgg_params, images[:, :37, :51], "relu5_1").shape == (1, 3, 4, 512)
@@ -227,9 +227,9 @@ def test_every_layer_and_odd_sizes_under_jit(path, weights, images, expected):
 
 def test_mean_of_the_newer_mat_is_read_and_is_optional(path, zeros):
     write_mat(path, zeros, newer=True, mean=OTHER_MEAN_RGB)
-    np.testing.assert_allclose(vgg.load_vgg_params(path)["input_mean"], OTHER_MEAN_RGB)
+    np.testing.assert_allclose(vgg_files.load_vgg_params(path)["input_mean"], OTHER_MEAN_RGB)
     save_mat(path, {"layers": scipy.io.loadmat(path)["layers"]})
-    vgg_params = vgg.load_vgg_params(path)
+    vgg_params = vgg_files.load_vgg_params(path)
     np.testing.assert_allclose(vgg_params["input_mean"], MEAN_RGB, rtol=1e-6)
     np.testing.assert_array_equal(vgg_params["input_scale"], [255.0] * 3)
 
@@ -241,7 +241,7 @@ def test_random_weights_are_those_of_the_ground_truth_recipe(path):
         stored = (rng.standard_normal((3, 3, cin, cout)) * np.sqrt(2 / (9 * cin))).astype("f4")
         weights[name] = stored.transpose(3, 2, 1, 0), np.zeros(cout, np.float32)
     write_mat(path, weights, newer=False)
-    from_file, drawn = vgg.load_vgg_params(path), vgg.random_vgg_params(0)
+    from_file, drawn = vgg_files.load_vgg_params(path), vgg_files.random_vgg_params(0)
     jax.tree.map(np.testing.assert_array_equal, from_file, drawn)
     np.testing.assert_array_equal(drawn["conv5_4"]["kernel"], stored.transpose(1, 0, 2, 3))
 
@@ -254,14 +254,16 @@ def test_features_give_the_content_loss_of_the_ground_truth():
         enhanced = file["enhanced"]
     images = [Image.open(data / "dped_iphone" / "canon" / f"{i}.jpg") for i in range(8)]
     dslr = np.stack([np.asarray(image, np.float32) / 255 for image in images])
-    features = functools.partial(vgg.extract_features, vgg.random_vgg_params(0), layer="relu5_4")
+    features = functools.partial(
+        vgg.extract_features, vgg_files.random_vgg_params(0), layer="relu5_4"
+    )
     actual = np.mean((features(enhanced) - features(dslr)) ** 2)
     steps = json.loads((data / "golden" / "train_3_steps.json").read_text())["steps"]
     np.testing.assert_allclose(actual, steps[0]["content"], rtol=1e-4)
 
 
 def test_parameter_count():
-    params = vgg.random_vgg_params(0)
+    params = vgg_files.random_vgg_params(0)
     convolutions = {name: layer for name, layer in params.items() if name.startswith("conv")}
     assert sum(leaf.size for leaf in jax.tree.leaves(convolutions)) == 20_024_384
     assert params["input_scale"].shape == params["input_mean"].shape == (3,)
@@ -274,11 +276,11 @@ def test_parameter_count():
 
 def test_unknown_layer_lists_the_known(images):
     with pytest.raises(ValueError, match=r"conv5_2.*relu1_1, .*relu5_4"):
-        vgg.extract_features(vgg.random_vgg_params(0), images, "conv5_2")
+        vgg.extract_features(vgg_files.random_vgg_params(0), images, "conv5_2")
 
 
 def test_low_precision_returns_float32(images):
-    params = vgg.random_vgg_params(0)
+    params = vgg_files.random_vgg_params(0)
     full = vgg.extract_features(params, images, "relu2_2")
     low = vgg.extract_features(params, images, "relu2_2", jnp.bfloat16)
     assert low.dtype == jnp.float32
@@ -290,14 +292,14 @@ def test_checksum_is_named_and_recognised(path, zeros, monkeypatch, caplog):
     write_safetensors(path, zeros)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     with caplog.at_level(logging.INFO, logger="absl"):
-        vgg.load_vgg_params(path)
+        vgg_files.load_vgg_params(path)
         warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert len(warned) == 1
         assert str(path) in warned[0]
         assert digest in warned[0]
         caplog.clear()
-        monkeypatch.setitem(vgg._KNOWN_CHECKSUMS, f"sha256 {digest[:8]}", "a published file")
-        vgg.load_vgg_params(path)
+        monkeypatch.setitem(vgg_files._KNOWN_CHECKSUMS, f"sha256 {digest[:8]}", "a published file")
+        vgg_files.load_vgg_params(path)
         assert {record.levelname for record in caplog.records} == {"INFO"}
         assert "a published file" in caplog.text
 
@@ -346,7 +348,7 @@ BAD_TORCH_FILES = {
 
 def assert_refused(path, pattern):
     with pytest.raises(InputError, match=pattern) as caught:
-        vgg.load_vgg_params(path)
+        vgg_files.load_vgg_params(path)
     message = str(caught.value)
     assert message.startswith(str(path))
     assert "\n" not in message
@@ -371,7 +373,7 @@ def test_pytorch_is_optional(path, monkeypatch):
     path.write_bytes(pickle.dumps({}, protocol=2))
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(InputError, match=r"needs PyTorch.*safetensors"):
-        vgg.load_vgg_params(path)
+        vgg_files.load_vgg_params(path)
 
 
 class CreatesDirectory:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dped_jax.study.study import order
+from dped_jax.study.definition import order
 
 
 def definition(groups: int = 1, repeats: int = 0, classes=("a", "b", "c")) -> dict:

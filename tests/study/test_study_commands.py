@@ -14,7 +14,7 @@ from served_study import CLASSES, Participant, recorded, serving, start, write_s
 from tiny import assert_one_line_error, command
 
 from dped_jax.cli import InputError
-from dped_jax.study.study import Question, define, load, order
+from dped_jax.study.definition import Question, define, load, order
 
 STUDY = "dped_jax.study"
 

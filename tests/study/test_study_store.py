@@ -14,8 +14,8 @@ from served_study import ROOT, Participant, connected, serving, write_study
 
 from dped_jax.cli import InputError
 from dped_jax.study import store
-from dped_jax.study.study import Question
-from dped_jax.study.study import load as load_study
+from dped_jax.study.definition import Question
+from dped_jax.study.definition import load as load_study
 
 QUESTION = Question("Group 0", "scene0", "DSLR", "original")
 

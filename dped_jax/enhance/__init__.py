@@ -1,0 +1,1 @@
+"""Enhances whole photographs: `python -m dped_jax.enhance`."""

@@ -1,0 +1,174 @@
+"""Enhances a photograph of any size tile by tile, with the result of the network on the whole.
+
+Every section of the network (see `models.generator`) sweeps over the photograph in tiles of one
+fixed shape, each with the surroundings that its convs reach into: no seams, and photographs of all
+sizes share the compiled programs. What an instance norm needs is the mean and variance over the
+whole photograph of what enters it: they are gathered while the section before it sweeps. Networks
+without instance norm need the surroundings alone and take a single sweep.
+
+Photographs are (H, W, 3) RGB, uint8, uint16 or float in [0, 1]; results float32, not clipped.
+"""
+
+import collections
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+
+import jax
+import ml_collections
+import numpy as np
+
+from dped_jax.enhance import activations, sections
+from dped_jax.enhance.activations import Grid, Plane, Storage
+from dped_jax.enhance.sections import Tree
+from dped_jax.images.pixels import to_float
+from dped_jax.models.generator import Generator, make_generator
+
+TILE = (64, 512)  # rows, columns: activations of few MB run fastest on CPU
+SINGLE_SWEEP_TILE = (256, 512)  # of networks that recompute the surroundings
+LAG = 2  # tiles that are computed ahead of what is kept of them
+
+
+@functools.partial(jax.jit, static_argnames="network")
+def _run_whole(network, variables, images):
+    return network.apply(variables, images)
+
+
+class PhotoEnhancer:
+    """Enhances photographs with a trained generator."""
+
+    def __init__(
+        self, config: ml_collections.ConfigDict, variables: Tree, device: jax.Device | None = None
+    ):
+        """Takes what `checkpoint.load_generator` gives, and the device that computes."""
+        self._network = make_generator(config)
+        self._device = device or jax.devices()[0]
+        self._variables = jax.device_put({"batch_stats": {}} | dict(variables), self._device)
+        num = self._network.num_sections
+        self._by_section = isinstance(self._network, Generator) and self._network.norm == "instance"
+        self._sweeps = [(k,) for k in range(num)] if self._by_section else [tuple(range(num))]
+        self._tile = TILE if len(self._sweeps) > 1 else SINGLE_SWEEP_TILE
+
+    def whole(self, photo: np.ndarray) -> np.ndarray:
+        """Enhances a photograph in one piece, for comparison; arguments and result as a call's."""
+        images = jax.device_put(to_float(photo)[None], self._device)
+        return np.asarray(_run_whole(self._network, self._variables, images)[0])
+
+    def plane_bytes(self, height: int, width: int, half: bool = False) -> int:
+        """What the activations of a photograph take, wherever they are kept."""
+        if len(self._sweeps) == 1:
+            return 0
+        num_pixels = np.prod(self._grid(height, width)) * np.prod(self._tile)
+        return int(2 * num_pixels * self._network.width * self._dtype(half).itemsize)
+
+    def __call__(
+        self,
+        photo: np.ndarray,
+        storage: Storage = Storage(),  # noqa: B008  (frozen)
+        on_progress: Callable[[float], None] = lambda share: None,
+    ) -> np.ndarray:
+        """Enhances a photograph tile by tile.
+
+        Args:
+          photo: (H, W, 3) uint8, uint16, or float in [0, 1].
+          storage: of activations between sweeps; by default in memory and exact.
+          on_progress: called with the share of the work that was done since the last call.
+
+        Returns:
+          (H, W, 3) float32, nominally in [0, 1], not clipped.
+
+        Raises:
+          OSError: the disk has no room for the activations.
+          OverflowError: activations exceed the range of float16.
+        """
+        planes = []
+        with jax.default_device(self._device):
+            try:
+                if len(self._sweeps) > 1:
+                    grid, dtype = self._grid(*photo.shape[:2]), self._dtype(storage.half)
+                    shape = (1, *self._tile, self._network.width)
+                    for _ in range(2):
+                        planes.append(storage.new_plane(grid, shape, dtype))
+                return self._enhance(photo, planes, storage.half, on_progress)
+            finally:
+                for plane in planes:
+                    plane.close()
+
+    def _grid(self, height: int, width: int) -> Grid:
+        return -(-height // self._tile[0]), -(-width // self._tile[1])
+
+    def _dtype(self, half: bool) -> np.dtype:
+        dtype = np.dtype(self._network.dtype)
+        return np.dtype(np.float16) if half and dtype.itemsize > 2 else dtype
+
+    def _enhance(self, photo, planes, half, on_progress) -> np.ndarray:
+        """All sweeps; `planes` are of the activations and of the input of the block."""
+        batch_stats = dict(self._variables["batch_stats"])
+        output = np.empty((*photo.shape[:2], 3), np.float32)
+        for sweep in self._sweeps:
+            variables = self._variables | {"batch_stats": batch_stats}
+            network, k = self._network, sweep[0]
+            if self._by_section:
+                network, variables, k = sections.canonical(network, variables, k)
+            ks = tuple(range(k, k + len(sweep)))
+            halo = sections.halo(network, variables, ks)
+            run = functools.partial(
+                sections.run, variables, network=network, ks=ks, tile=self._tile, halo=halo,
+                dtype=self._dtype(half),
+            )  # fmt: skip
+            if sweep[0] == 0:
+                inputs = ((x, None) for x in self._patches(photo, halo))
+            else:
+                x = activations.neighbourhoods(planes[0], halo)
+                joins = sweep[0] % 2 == 0  # the section begins with the end of a block
+                skip = activations.neighbourhoods(planes[1], halo) if joins else None
+                inputs = zip(x, skip or itertools.repeat(None), strict=False)
+            statistics = self._sweep(run, inputs, planes, output, on_progress)
+            if sweep != self._sweeps[-1]:
+                measured = statistics.result()
+                if not all(np.isfinite(values).all() for values in measured.values()):
+                    raise OverflowError("activations exceed the range of half precision")
+                i, j = divmod(sweep[0], 2)
+                batch_stats[f"block{i}_norm{j}"] = {"InstanceNorm_0": measured}
+        return output
+
+    def _sweep(self, run, inputs, planes: list[Plane], output, on_progress) -> sections.Statistics:
+        """Runs sections over all tiles; keeps their results in the planes or the output."""
+        height, width = output.shape[:2]
+        grid = self._grid(height, width)
+        share = 1 / (len(self._sweeps) * grid[0] * grid[1])
+        statistics = sections.Statistics(height, width, self._tile)
+        pending = collections.deque()
+
+        def keep(at, x, skip, rows):
+            if rows is None:
+                top, left = at[0] * self._tile[0], at[1] * self._tile[1]
+                part = output[top : top + self._tile[0], left : left + self._tile[1]]
+                part[:] = np.asarray(x)[0, : part.shape[0], : part.shape[1]]
+            else:
+                planes[0].put(at, x)
+                if skip is not None:
+                    planes[1].put(at, skip)
+                statistics.add(at, rows)
+            on_progress(share)
+
+        for at, (x, skip) in zip(np.ndindex(grid), inputs, strict=True):
+            pending.append((at, *run(x, skip, np.int32([*at, height, width]))))
+            if len(pending) > LAG:
+                keep(*pending.popleft())
+        for result in pending:
+            keep(*result)
+        for plane in planes:
+            plane.finish()
+        return statistics
+
+    def _patches(self, photo: np.ndarray, halo: int) -> Iterator[np.ndarray]:
+        """Tiles of a photograph with their halo, zero outside: (1, rows, columns, 3) float32."""
+        for at in np.ndindex(self._grid(*photo.shape[:2])):
+            top, left = (i * side - halo for i, side in zip(at, self._tile, strict=True))
+            rows, columns = (side + 2 * halo for side in self._tile)
+            patch = np.zeros((1, rows, columns, 3), np.float32)
+            part = photo[max(top, 0) : top + rows, max(left, 0) : left + columns]
+            y, x = max(-top, 0), max(-left, 0)
+            patch[0, y : y + part.shape[0], x : x + part.shape[1]] = to_float(part)
+            yield patch

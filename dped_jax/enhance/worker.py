@@ -1,0 +1,232 @@
+"""What dped_jax.enhance does with files: which go where, on which device, and what failed."""
+
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import queue
+import re
+import tempfile
+import threading
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from dped_jax.cli import InputError
+from dped_jax.enhance import activations
+from dped_jax.enhance.photo_enhancer import PhotoEnhancer
+from dped_jax.images import photo_files
+from dped_jax.images.photo_files import Photo
+from dped_jax.images.pixels import to_integers
+
+BAR = "{l_bar}{bar}| {n:.2f}/{total:.2f} MP [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+BASE_BYTES = 0.7e9  # of the process itself, and the tiles under way
+BYTES_PER_PIXEL = 30  # of the photograph as it is read, computed and written
+FRAGMENTATION = 1.6  # what the allocator takes for tiles that are replaced over and over
+Job = tuple[pathlib.Path, pathlib.Path]
+Crop = tuple[int, int, int | None, int | None]
+
+
+def plan(source: pathlib.Path, target: pathlib.Path, overwrite: bool = False) -> list[Job]:
+    """Which photographs go where: a file to a file, those of a folder to the same names in another.
+
+    Raises:
+      InputError: the input is missing or holds no photographs, an output exists already or is the
+        input, or its folder is missing.
+      OSError: nothing can be written there.
+    """
+    if source.is_dir():
+        jobs = []
+        for path in sorted(source.rglob("*")):
+            hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
+            own = target != source and target in path.parents
+            if path.suffix.lower() in photo_files.SUFFIXES and path.is_file() and not hidden | own:
+                jobs.append((path, target / path.relative_to(source)))
+        if not jobs:
+            suffixes = " ".join(photo_files.SUFFIXES)
+            raise InputError(f"--input={source}: holds no photographs ({suffixes})")
+        if target.exists() and not target.is_dir():
+            raise InputError(f"--output={target}: is a file; a folder of photos needs a folder")
+    elif source.is_file():
+        jobs = [(source, target / source.name if target.is_dir() else target)]
+    else:
+        raise InputError(f"--input={source}: no such file or folder")
+    for path, output in jobs:
+        photo_files.check_suffix(output)
+        if output.exists() and output.samefile(path):
+            raise InputError(f"--output={target}: is the input; choose another place")
+        if output.exists() and not overwrite:
+            raise InputError(f"{output}: exists already; --overwrite replaces it")
+    if source.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+    elif not jobs[0][1].parent.is_dir():
+        raise InputError(f"--output={target}: no folder {jobs[0][1].parent}; make it first")
+    with tempfile.TemporaryFile(dir=target if target.is_dir() else target.parent):
+        pass  # finds out before the work whether files can be written there
+    return jobs
+
+
+def parse_crop(geometry: str) -> Crop:
+    """Width, height, left and top of WIDTHxHEIGHT+LEFT+TOP; the last two None if they are left out.
+
+    Raises:
+      InputError: it is written in another way, or is empty.
+    """
+    match = re.fullmatch(r"(\d+)x(\d+)(?:\+(\d+)\+(\d+))?", geometry)
+    if not match or "0" in match.groups()[:2]:
+        raise InputError(f"--crop={geometry}: write WIDTHxHEIGHT or WIDTHxHEIGHT+LEFT+TOP")
+    return tuple(None if number is None else int(number) for number in match.groups())
+
+
+def crop_photo(photo: Photo, crop: Crop) -> Photo:
+    """Cuts out what `parse_crop` gives, from the middle if it does not say where.
+
+    Raises:
+      InputError: nothing of the photograph lies there.
+    """
+    width, height, left, top = crop
+    if left is None:
+        top = max(0, (photo.pixels.shape[0] - height) // 2)
+        left = max(0, (photo.pixels.shape[1] - width) // 2)
+    window = np.s_[top : top + height, left : left + width]
+    if not photo.pixels[window].size:
+        raise InputError("--crop: lies outside the photograph")
+    alpha = None if photo.alpha is None else photo.alpha[window]
+    return dataclasses.replace(photo, pixels=photo.pixels[window], alpha=alpha)
+
+
+def side_by_side(before: Photo, after: Photo) -> Photo:
+    """Before | after; both of the same size and depth."""
+    pixels = np.concatenate([before.pixels, after.pixels], axis=1)
+    alpha = None if after.alpha is None else np.concatenate([after.alpha] * 2, axis=1)
+    return dataclasses.replace(after, pixels=pixels, alpha=alpha)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the flags say of every photograph."""
+
+    memory: float
+    half: bool = False
+    disk: bool = False
+    scratch_dir: str | None = None
+    whole: bool = False
+    crop: Crop | None = None
+    compare: bool = False
+    quality: int = 95
+    max_megapixels: float = 200.0
+
+
+class Worker:
+    """Enhances files on one device: several threads read and write, one at a time computes."""
+
+    def __init__(self, config, variables, device: jax.Device, settings: Settings):
+        self._enhancer = PhotoEnhancer(config, variables, device)
+        self._device = device
+        self._computing = threading.Lock()
+        self._settings = settings
+
+    def __call__(self, job: Job, on_progress: Callable[[float], None]) -> None:
+        """Enhances a file; `on_progress` is told shares of its work.
+
+        Raises:
+          InputError, OSError, OverflowError: it cannot be read, enhanced or written.
+        """
+        source, output = job
+        settings = self._settings
+        photo = photo_files.read(source, settings.max_megapixels)
+        if settings.crop:
+            photo = crop_photo(photo, settings.crop)
+        with self._computing:
+            enhanced = self._compute(photo.pixels, on_progress)
+        deep = photo.pixels.dtype == np.uint16
+        if deep and not photo_files.is_deep(output):
+            photo = photo_files.to_8_bits(photo)
+        pixels = to_integers(enhanced, photo.pixels.dtype.type)
+        result = dataclasses.replace(photo, pixels=pixels)
+        if settings.compare:
+            result = side_by_side(photo, result)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        photo_files.write(output, result, settings.quality)
+
+    def _compute(self, pixels: np.ndarray, on_progress) -> np.ndarray:
+        settings = self._settings
+        if settings.whole:
+            enhanced = self._enhancer.whole(pixels)
+            on_progress(1.0)
+            return enhanced
+        height, width = pixels.shape[:2]
+        storage = activations.choose_storage(
+            lambda half: self._enhancer.plane_bytes(height, width, half),
+            (settings.memory - BASE_BYTES - BYTES_PER_PIXEL * height * width) / FRAGMENTATION,
+            half=settings.half,
+            disk=settings.disk,
+            folder=settings.scratch_dir,
+            device=self._device,
+        )
+        return self._enhancer(pixels, storage, on_progress)
+
+
+def enhance_files(jobs: list[Job], workers: list[Worker]) -> list[str]:
+    """Enhances files; goes on past those that fail.
+
+    Returns:
+      One line for each failure.
+    """
+    failures = []
+    sizes = {source: _megapixels(source) for source, _ in jobs}
+    free = queue.SimpleQueue()
+    for worker in workers * 2:  # one thread reads or writes while the other computes
+        free.put(worker)
+    lock = threading.Lock()
+
+    def run(job):
+        def on_progress(share):
+            with lock:
+                bar.update(min(share * sizes[job[0]], total - bar.n))
+
+        worker = free.get()
+        try:
+            worker(job, on_progress)
+        except (InputError, OSError, OverflowError) as error:
+            message = " ".join(str(error).split())
+            failures.append(message if str(job[0]) in message else f"{job[0]}: {message}")
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            message = str(error).splitlines()[0] if str(error) else "out of memory"
+            failures.append(f"{job[0]}: {message}; try --memory_gb, --half or --disk")
+        finally:
+            free.put(worker)
+
+    total = sum(sizes.values())
+    pool = concurrent.futures.ThreadPoolExecutor(2 * len(workers))
+    with tqdm(total=total, unit="MP", bar_format=BAR) as bar:
+        try:
+            list(pool.map(run, jobs))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return sorted(failures)
+
+
+def _megapixels(path: pathlib.Path) -> float:
+    try:
+        height, width = photo_files.size(path)
+    except (InputError, OSError):
+        return 0.0  # told when its turn comes
+    return height * width / 1e6
+
+
+def use_compilation_cache() -> None:
+    """Keeps compiled programs for the next start, unless JAX is told where to already."""
+    if not jax.config.jax_compilation_cache_dir:
+        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(cache / "dped_jax"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+def default_memory() -> float:
+    """Half of the memory that is free, at most 4 GB; in bytes."""
+    fields = pathlib.Path("/proc/meminfo").read_text().split()
+    free = int(fields[fields.index("MemAvailable:") + 1]) * 1024
+    return min(free / 2, 4e9)

@@ -1,0 +1,1 @@
+"""Scores models and pictures: `python -m dped_jax.evaluate`."""

@@ -1,0 +1,104 @@
+"""Scores enhanced patches or photographs against those of a DSLR.
+
+    python -m dped_jax.evaluate --workdir=runs/iphone                # its dataset's test split
+    python -m dped_jax.evaluate --workdir=runs/iphone --phone_dir=D --dslr_dir=D
+    python -m dped_jax.evaluate --enhanced_dir=D --data_dir=data/tfds --phone=iphone
+    python -m dped_jax.evaluate --enhanced_dir=D --phone_dir=D --dslr_dir=D
+
+Folders hold pictures with the same file stems; a dataset knows its patches by theirs. Scores are
+means over the images; PSNR over those that differ from their target, the identical ones being
+counted. A model that was trained on patches of the split is refused (see held_out.py); folders are
+not checked for that.
+"""
+
+import json
+import pathlib
+from collections.abc import Iterator
+
+import ml_collections
+from absl import flags, logging
+
+from dped_jax import checkpoint, cli, input_pipeline
+from dped_jax.cli import InputError
+from dped_jax.evaluate import held_out
+from dped_jax.evaluate.batches import Batch, folder_batches, split_batches
+from dped_jax.evaluate.perceptual import make_measures
+from dped_jax.evaluate.scores import DPED_BATCH_SIZE, format_summary, score, score_workdir
+from dped_jax.images.folders import MissingPicturesError
+
+
+def _batches() -> Iterator[Batch]:
+    """What the flags say is to be scored."""
+    names = [name for name in ("enhanced_dir", "phone_dir", "dslr_dir") if FLAGS[name].value]
+    folders = {name: pathlib.Path(FLAGS[name].value) for name in names}
+    if bool(FLAGS.workdir) == bool(FLAGS.enhanced_dir):
+        raise InputError("give either --workdir or --enhanced_dir")
+    if "phone_dir" in folders or "dslr_dir" in folders:
+        if FLAGS.data_dir or FLAGS.phone:
+            raise InputError("give either --data_dir and --phone, or --phone_dir and --dslr_dir")
+        if "dslr_dir" not in folders:
+            raise InputError("--dslr_dir: needed with --phone_dir")
+        if FLAGS.workdir and "phone_dir" not in folders:
+            raise InputError("--phone_dir: needed with --workdir and --dslr_dir")
+        return folder_batches(folders, DPED_BATCH_SIZE)
+    if FLAGS.enhanced_dir and not (FLAGS.data_dir and FLAGS.phone):
+        raise InputError("--enhanced_dir: needs --data_dir and --phone, or --dslr_dir")
+    data = checkpoint.read_config(FLAGS.workdir).data if FLAGS.workdir else {}
+    given = {name: FLAGS[name].value for name in ("data_dir", "phone") if FLAGS[name].value}
+    config = ml_collections.ConfigDict({"data": {**data, **given}})
+    source = input_pipeline.open_split(config, FLAGS.split)
+    if FLAGS.enhanced_dir:
+        return split_batches(source, pathlib.Path(FLAGS.enhanced_dir), DPED_BATCH_SIZE)
+    if not FLAGS.allow_seen:
+        for remark in held_out.check_held_out(FLAGS.workdir, config, FLAGS.split):
+            logging.warning("%s", remark)
+    return input_pipeline.eval_batches(source, DPED_BATCH_SIZE)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    measures = make_measures(FLAGS.perceptual, FLAGS.lpips_weights, FLAGS.niqe_weights)
+    how = FLAGS.protocol, measures
+    try:
+        batches = _batches()
+        if FLAGS.workdir:
+            result, step = score_workdir(FLAGS.workdir, batches, FLAGS.step, *how)
+            scored = f"{FLAGS.workdir} step {step}"
+        else:
+            result, scored = score(None, batches, *how), FLAGS.enhanced_dir
+    except MissingPicturesError as error:
+        if FLAGS.missing:
+            cli.write_atomically(FLAGS.missing, "".join(f"{name}\n" for name in error.missing))
+        raise
+    count, unit = result["images"], "images"
+    if FLAGS.protocol == "dped":
+        count, unit = count // DPED_BATCH_SIZE, f"batches of {DPED_BATCH_SIZE}"
+    print(f"{scored}: {count} {unit}, protocol {FLAGS.protocol}")
+    for name in ("input", "enhanced"):
+        if name in result:
+            print(format_summary(name, result[name]))
+    if FLAGS.json:
+        cli.write_atomically(FLAGS.json, json.dumps(result, indent=2) + "\n")
+
+
+FLAGS = flags.FLAGS
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "Model: a folder made by dped_jax.train or convert.")
+    flags.DEFINE_string("step", "best", "Checkpoint of the workdir: best, newest or a step.")
+    flags.DEFINE_string("data_dir", None, "Where the dataset is, if not where it was in training.")
+    flags.DEFINE_string("phone", None, "Which phone's dataset, if not that of training.")
+    flags.DEFINE_enum("split", "test", ["train", "validation", "test"], "Split of the dataset.")
+    flags.DEFINE_bool("allow_seen", False, "Score a model on patches that it was trained on.")
+    flags.DEFINE_string("enhanced_dir", None, "Instead of a model: pictures that it has made.")
+    flags.DEFINE_string("phone_dir", None, "Instead of a dataset: folder of phone pictures.")
+    flags.DEFINE_string("dslr_dir", None, "Folder of DSLR pictures.")
+    flags.DEFINE_enum("protocol", "pirm", ["pirm", "dped"], "How scores are taken (README).")
+    flags.DEFINE_list("perceptual", [], "Further scores: lpips, niqe (see perceptual.py).")
+    flags.DEFINE_string("lpips_weights", None, "torchvision's AlexNet file.")
+    flags.DEFINE_string("niqe_weights", None, "deepinv's file of NIQE.")
+    flags.DEFINE_string("json", None, "File for the scores.")
+    flags.DEFINE_string("missing", None, "File for the names of pictures that lack a partner.")
+    cli.run(main)

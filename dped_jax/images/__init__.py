@@ -1,0 +1,1 @@
+"""Pictures: files, folders, colour profiles, pixels."""

@@ -1,0 +1,42 @@
+"""What several networks are made of: initialisers and norms."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+INITIALIZERS = {
+    "truncated_normal": nn.initializers.truncated_normal(0.01),
+    "he_normal": nn.initializers.he_normal(),
+}
+BIAS_INIT = nn.initializers.constant(0.01)
+
+
+class Norm(nn.Module):
+    """Batch norm over all devices, instance norm, or none; epsilon 1e-3, two-pass biased variance.
+
+    With `measured`, instance norm takes mean and variance from the collection `batch_stats`, where
+    somebody has put those of a whole photograph, instead of its input's.
+    """
+
+    kind: str
+    dtype: Any = jnp.float32
+    measured: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        """Normalises (N, H, W, C); `train` as in `Generator`."""
+        options = {"epsilon": 1e-3, "use_fast_variance": False, "dtype": self.dtype}
+        if self.kind == "none":
+            return x
+        if self.kind == "instance" and not self.measured:
+            return nn.InstanceNorm(**options)(x)
+        name = "InstanceNorm_0" if self.kind == "instance" else None
+        return nn.BatchNorm(
+            use_running_average=not train,
+            momentum=0.99,
+            axis_name="devices" if train else None,
+            name=name,
+            **options,
+        )(x)

@@ -1,0 +1,67 @@
+"""What an experiment leaves behind: results.json, CSV files, PNG pictures and report.html."""
+
+import csv
+import io
+import json
+import math
+import pathlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import cv2
+import matplotlib.figure
+import numpy as np
+
+from dped_jax import cli
+from dped_jax.pages.web_page import COLOURS, Series
+
+LINE_STYLES = ("-", "--", ":", "-.")
+
+
+def write_json(path: pathlib.Path, results: dict[str, Any]) -> None:
+    """Writes results; NaN, as the mean of no values is, becomes null, which JSON has."""
+    cli.write_atomically(path, json.dumps(_without_nan(results), indent=2, allow_nan=False) + "\n")
+
+
+def write_report(folder: pathlib.Path, results: dict[str, Any], page: str) -> None:
+    """Writes results.json and report.html to the folder of an experiment, made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "results.json", results)
+    cli.write_atomically(folder / "report.html", page)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a table."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    cli.write_atomically(path, text.getvalue())
+
+
+def write_picture(path: pathlib.Path, image: np.ndarray) -> None:
+    """Writes an (H, W, 3) uint8 RGB picture as PNG."""
+    cli.write_atomically(path, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+
+
+def write_plot(
+    path: pathlib.Path, title: str, x_label: str, y_label: str, series: Series, *, log: bool = False
+) -> None:
+    """Writes curves as PNG; `log` is of the y axis."""
+    figure = matplotlib.figure.Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for i, (name, points) in enumerate(series.items()):
+        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": LINE_STYLES[i % len(LINE_STYLES)]}
+        axes.plot(*zip(*points, strict=True), label=name, marker=".", **style)
+    axes.set(title=title, xlabel=x_label, ylabel=y_label, yscale="log" if log else "linear")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    content = io.BytesIO()
+    figure.savefig(content, format="png")
+    cli.write_atomically(path, content.getvalue())

@@ -1,0 +1,1 @@
+"""A page about one model: `python -m dped_jax.report`."""

@@ -1,0 +1,58 @@
+"""Shows a trained model on one page: scores, whole photographs, patches, curves, configuration.
+
+    python -m dped_jax.report --workdir=runs/demo/model --scores=scores.json \
+        --before=PHOTO_OR_FOLDER --after=PHOTO_OR_FOLDER --output=report.html
+
+The page needs no network and no other file. Pictures are RGB, (H, W, 3) uint8.
+"""
+
+import pathlib
+from html import escape
+
+from absl import flags
+
+from dped_jax import checkpoint, cli
+from dped_jax.pages import web_page
+from dped_jax.report.page import (
+    latest_sample,
+    patch_grid,
+    read_metrics,
+    read_photos,
+    read_scores,
+    score_table,
+    training_curves,
+)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the command."""
+    del argv
+    workdir = pathlib.Path(FLAGS.workdir)
+    config = escape(checkpoint.read_config(workdir).to_json(indent=2))
+    scores = read_scores(pathlib.Path(FLAGS.scores))
+    photos = read_photos(pathlib.Path(FLAGS.before), pathlib.Path(FLAGS.after))
+    sections = {
+        "Scores": score_table(scores),
+        "Whole photographs": "".join(web_page.comparison(*photo) for photo in photos),
+        "Patches": patch_grid(*latest_sample(workdir / "samples")),
+        "Training": training_curves(read_metrics(workdir / "metrics.jsonl")),
+        "Configuration": f"<details><summary>All fields</summary><pre>{config}</pre></details>",
+    }
+    cli.write_atomically(
+        FLAGS.output, web_page.page("DPED: enhanced photographs", FLAGS.note, sections)
+    )
+    psnr = [f"{k} {scores[k]['psnr']:.2f} dB" for k in ("input", "enhanced") if k in scores]
+    print(f"PSNR of the test patches: {', '.join(psnr)} (report: {FLAGS.output})")
+
+
+FLAGS = flags.FLAGS
+
+
+if __name__ == "__main__":
+    flags.DEFINE_string("workdir", None, "Model: made by dped_jax.train.", required=True)
+    flags.DEFINE_string("scores", None, "File that dped_jax.evaluate --json wrote.", required=True)
+    flags.DEFINE_string("before", None, "A photograph, or a folder of them.", required=True)
+    flags.DEFINE_string("after", None, "The same, enhanced.", required=True)
+    flags.DEFINE_string("output", None, "HTML file to write.", required=True)
+    flags.DEFINE_string("note", "", "Text to show above everything else.")
+    cli.run(main)

@@ -1,0 +1,190 @@
+"""Whole photographs: the released generator's ground truth; the command on files and folders."""
+
+import subprocess
+import sys
+import threading
+
+import cv2
+import numpy as np
+import pytest
+import tiny
+
+from dped_jax import convert
+from dped_jax.cli import InputError
+from dped_jax.enhance.activations import Storage
+from dped_jax.enhance.photo_enhancer import PhotoEnhancer
+from dped_jax.enhance.worker import crop_photo, enhance_files, parse_crop, plan
+from dped_jax.images import photo_files
+from dped_jax.images.photo_files import Photo
+from dped_jax.images.pixels import to_integers
+
+
+@pytest.fixture(scope="module")
+def released(shared_data):
+    pytest.importorskip("tensorflow", reason="reads TensorFlow checkpoints")
+    prefix = str(shared_data / "released_models" / "iphone_orig")
+    config, params = convert.convert_generator(convert.read_tensorflow_checkpoint(prefix))
+    return PhotoEnhancer(config, {"params": params})
+
+
+@pytest.mark.parametrize(
+    ("name", "golden_error"), [("iphone_1280x720_0", 0.00185), ("iphone_2048x1536_2", 0.0085)]
+)
+def test_golden_photographs_are_reproduced(released, shared_data, name, golden_error):
+    """`golden_error`: values of the golden photo, float32 itself, that float64 rounds otherwise."""
+    photo = photo_files.read(shared_data / "photos" / f"{name}.png").pixels
+    golden = photo_files.read(shared_data / "golden" / f"{name}_iphone_orig.png").pixels
+    exact = to_integers(released(photo))
+    half = to_integers(released(photo, Storage(half=True)))
+    for enhanced, share in ((exact, 1e-4), (half, 6e-3)):
+        difference = np.abs(enhanced.astype(int) - golden)
+        assert difference.max() <= 1
+        assert (difference > 0).mean() < golden_error + share
+    if photo.size < 3e6:
+        difference = np.abs(exact.astype(int) - to_integers(released.whole(photo)))
+        assert (difference.max(), (difference > 0).mean()) <= (1, 1e-4)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A workdir of a narrow network."""
+    return tiny.write_model(tmp_path_factory.mktemp("model") / "w", *tiny.random_generator())
+
+
+def random_pixels(height, width, dtype=np.uint8):
+    rng = np.random.default_rng([height, width])
+    return rng.integers(0, np.iinfo(dtype).max, (height, width, 3), dtype)
+
+
+def run(model, source, target, *flags):
+    return tiny.command(
+        "dped_jax.enhance", f"--workdir={model}", f"--input={source}", f"--output={target}", *flags
+    )
+
+
+def test_a_folder_keeps_sub_folders_and_names_and_goes_on_past_bad_files(model, tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    names = ["a.jpg", "b.png", "deep/c.TIF", "deep/er/a.jpg", "d.webp", "e f.png"]
+    for i, name in enumerate(names):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        photo_files.write(source / name, Photo(random_pixels(20 + i, 30)))
+    (source / "bad.jpg").write_bytes((source / "a.jpg").read_bytes()[:300])
+    (source / "notes.txt").write_text("")
+    (source / "._a.jpg").write_text("not a photo but what an archive made")
+    result = run(model, source, target)
+    assert result.returncode == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, result.stderr
+    assert "bad.jpg" in errors[0]
+    assert "MP/s" in result.stderr
+    written = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
+    assert written == set(names)
+    enhancer = PhotoEnhancer(*tiny.random_generator())
+    for name in ("b.png", "deep/c.TIF"):
+        before, after = (photo_files.read(folder / name).pixels for folder in (source, target))
+        np.testing.assert_array_equal(after, to_integers(enhancer(before)))
+
+    again = run(model, source, target)
+    tiny.assert_one_line_error(again, "exists already", "--overwrite")
+    (source / "bad.jpg").unlink()
+    (target / "b.png").write_bytes(b"old")
+    assert run(model, source, target, "--overwrite", "--half", "--disk").returncode == 0
+    assert photo_files.size(target / "b.png") == (21, 30)
+
+
+def test_compare_crop_and_depth(model, tmp_path):
+    deep = random_pixels(50, 40, np.uint16)
+    photo_files.write(tmp_path / "a.png", Photo(deep, deep[..., 0]))
+    result = run(model, tmp_path / "a.png", tmp_path / "b.png", "--compare", "--crop=20x10+3+5")
+    assert result.returncode == 0, result.stderr
+    both = photo_files.read(tmp_path / "b.png")
+    assert both.pixels.shape == (10, 40, 3)
+    np.testing.assert_array_equal(both.pixels[:, :20], deep[5:15, 3:23])
+    np.testing.assert_array_equal(both.alpha[:, 20:], deep[5:15, 3:23, 0])
+    enhanced = PhotoEnhancer(*tiny.random_generator())(deep[5:15, 3:23])
+    expected = to_integers(enhanced, np.uint16)
+    np.testing.assert_allclose(both.pixels[:, 20:].astype(int), expected, rtol=0, atol=1)
+    whole = run(model, tmp_path / "a.png", tmp_path / "w.jpg", "--whole", "--quality=100")
+    assert whole.returncode == 0, whole.stderr
+    assert cv2.imread(str(tmp_path / "w.jpg")).shape == (50, 40, 3)
+
+
+def test_crop_cuts_the_middle_or_what_is_named():
+    photo = Photo(random_pixels(30, 40))
+    for geometry, expected in [
+        ("20x10", photo.pixels[10:20, 10:30]),
+        ("99x99", photo.pixels),
+        ("20x10+1+2", photo.pixels[2:12, 1:21]),
+    ]:
+        cut = crop_photo(photo, parse_crop(geometry))
+        np.testing.assert_array_equal(cut.pixels, expected)
+    for geometry, message in (("20", "write WIDTH"), ("9x9+40+0", "outside"), ("0x5", "WIDTH")):
+        with pytest.raises(InputError, match=message):
+            crop_photo(photo, parse_crop(geometry))
+
+
+def test_files_go_to_files_and_folders_to_folders(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "b.png"):
+        photo_files.write(tmp_path / "in" / name, Photo(random_pixels(8, 8)))
+    one = tmp_path / "in" / "a.jpg"
+    assert plan(one, tmp_path / "c.png") == [(one, tmp_path / "c.png")]
+    (tmp_path / "out").mkdir()
+    assert plan(one, tmp_path / "out") == [(one, tmp_path / "out" / "a.jpg")]
+    jobs = plan(tmp_path / "in", tmp_path / "new" / "out")
+    assert [target for _, target in jobs] == [
+        tmp_path / "new/out/a.jpg",
+        tmp_path / "new/out/b.png",
+    ]
+    # What an earlier run has put below the input is not enhanced once more.
+    inner = tmp_path / "in" / "enhanced"
+    for _ in range(2):
+        jobs = plan(tmp_path / "in", inner, overwrite=True)
+        assert [target.name for _, target in jobs] == ["a.jpg", "b.png"]
+        for _, target in jobs:
+            photo_files.write(target, Photo(random_pixels(8, 8)))
+
+
+MEASURE = """
+import resource, sys
+sys.path[:0] = ["tests", "."]
+import numpy as np, tiny
+from dped_jax.enhance.photo_enhancer import PhotoEnhancer
+from dped_jax.enhance.activations import Storage
+enhancer = PhotoEnhancer(*tiny.random_generator(width=32))
+storage = Storage(sys.argv[1], half=sys.argv[2] == "half")
+enhancer(np.zeros((300, 600, 3), np.uint8), storage)
+small = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+enhancer(np.zeros((1500, 2000, 3), np.uint8), storage)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - small) * 1024 / (3e6 - 0.18e6))
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "precision", "planes"),
+    [("memory", "half", 128), ("disk", "float32", 0)],
+)
+def test_memory_a_pixel(place, precision, planes):
+    """Bytes a pixel of a network of 32 channels: two planes, and some for photo and output."""
+    argv = [sys.executable, "-c", MEASURE, place, precision]
+    result = subprocess.run(argv, cwd=tiny.ROOT, capture_output=True, text=True, check=True)
+    assert float(result.stdout) < planes * 1.7 + 40
+
+
+def test_devices_share_the_photographs_of_a_folder(tmp_path):
+    barrier = threading.Barrier(3, timeout=60)
+
+    def worker_of(device):
+        def worker(job, on_progress):
+            barrier.wait()  # passes once all three are at work
+            used.append(device)
+            on_progress(1.0)
+
+        return worker
+
+    used, jobs = [], []
+    for i in range(6):
+        photo_files.write(tmp_path / f"{i}.png", Photo(random_pixels(8, 8)))
+        jobs.append((tmp_path / f"{i}.png", tmp_path / f"{i}.jpg"))
+    assert enhance_files(jobs, [worker_of(device) for device in "abc"]) == []
+    assert set(used) == set("abc")

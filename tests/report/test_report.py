@@ -1,0 +1,377 @@
+"""The report's page: every number and picture given is on it, nothing is fetched, text is text."""
+
+import base64
+import html.parser
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import browser as chromium
+import cv2
+import numpy as np
+import pytest
+from absl import flags
+
+from configs import demo
+from dped_jax.cli import InputError
+from dped_jax.pages import web_page
+from dped_jax.report import __main__ as command
+from dped_jax.report.page import read_metrics, read_photos, training_curves
+
+VOID = {"img", "input", "meta", "br"}
+SCORES = {
+    "protocol": "pirm",
+    "images": 24,
+    "input": {"psnr": 19.5987, "ms_ssim": 0.91234, "ssim": 0.81239, "identical_pairs": 3},
+    "enhanced": {"psnr": 25.1012, "ms_ssim": 0.95678, "ssim": 0.87654, "identical_pairs": 5},
+}
+METRICS = [
+    {"step": 10, "group": "train", "mse": 0.1, "total": 0.2},
+    {"step": 20, "group": "train", "mse": 0.01, "total": 0.02},
+    {"step": 20, "group": "validation", "psnr": 21.5, "ms_ssim": 0.9, "identical_pairs": 0},
+    {"step": 40, "group": "train", "mse": 0.001, "total": float("nan")},
+    {"step": 40, "group": "validation", "psnr": 24.5, "ms_ssim": 0.9, "identical_pairs": 0},
+]
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that tags balance; collects elements and text."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements, self.texts, self._open = [], [], []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open[-1:] not in (["script"], ["style"]):
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def decoded(uri: str) -> np.ndarray:
+    kind, data = re.fullmatch(r"data:image/(png|jpeg);base64,([A-Za-z0-9+/=]+)", uri).groups()
+    encoded = base64.b64decode(data)
+    assert encoded.startswith({"png": b"\x89PNG", "jpeg": b"\xff\xd8"}[kind])
+    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
+def write_png(path: pathlib.Path, image: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), image[..., ::-1])
+
+
+def smooth(seed: int, height: int, width: int) -> np.ndarray:
+    """A picture that JPEG keeps well."""
+    corners = np.random.default_rng(seed).uniform(0, 255, (3, 3, 3)).astype(np.float32)
+    return np.uint8(cv2.resize(corners, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished run: its files, and `run()`, which makes the report and returns the page."""
+    workdir = tmp_path / "model"
+    write_png(workdir / "samples/00000020.png", smooth(1, 40, 60))
+    write_png(workdir / "samples/00000040.png", smooth(2, 40, 60))
+    write_png(tmp_path / "before/0.png", smooth(3, 48, 64))
+    write_png(tmp_path / "after/0.png", smooth(4, 48, 64))
+    (workdir / "config.json").write_text(demo.get_config().to_json(indent=2))
+    (workdir / "metrics.jsonl").write_text("".join(json.dumps(m) + "\n" for m in METRICS))
+    (tmp_path / "scores.json").write_text(json.dumps(SCORES))
+
+    def make(note: str = "") -> Page:
+        values = {
+            "workdir": workdir,
+            "scores": tmp_path / "scores.json",
+            "before": tmp_path / "before",
+            "after": tmp_path / "after",
+            "output": tmp_path / "report.html",
+        }
+        values = {name: str(value) for name, value in values.items()} | {"note": note}
+        own = flags.FlagValues()
+        for name, value in values.items():
+            flags.DEFINE_string(name, value, "", flag_values=own)
+        own.mark_as_parsed()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(command, "FLAGS", own)
+            command.main(["report"])
+        return Page((tmp_path / "report.html").read_text())
+
+    make.folder = tmp_path
+    return make
+
+
+def test_all_scores_appear_in_their_columns(run, capsys):
+    page = run()
+    assert capsys.readouterr().out == (
+        "PSNR of the test patches: input 19.60 dB, enhanced 25.10 dB "
+        f"(report: {run.folder}/report.html)\n"
+    )
+    for row in (
+        "input enhanced",
+        "PSNR (dB) 19.60 25.10",
+        "MS-SSIM 0.9123 0.9568",
+        "SSIM 0.8124 0.8765",
+        "(left out of PSNR) 3 5",
+        "Means over 24 images, protocol pirm",
+    ):
+        assert row in page.text
+
+
+def test_scores_without_an_input(run, capsys):
+    scores = {name: value for name, value in SCORES.items() if name != "input"}
+    (run.folder / "scores.json").write_text(json.dumps(scores))
+    assert "PSNR (dB) 25.10 MS-SSIM 0.9568" in run().text
+    assert capsys.readouterr().out.startswith("PSNR of the test patches: enhanced 25.10 dB (")
+
+
+def test_pictures_are_embedded_and_nothing_is_fetched(run):
+    page = run()
+    after, before, grid = (decoded(image["src"]) for image in page.all("img"))
+    for shown, seed in ((before, 3), (after, 4)):
+        assert np.abs(shown.astype(int) - smooth(seed, 48, 64)).mean() < 2
+    np.testing.assert_array_equal(grid, smooth(2, 40, 60))  # the newest, without loss
+    assert all(image["alt"] for image in page.all("img"))
+    text = (run.folder / "report.html").read_text()
+    assert not re.search(r"https?:|@import|url\(|<link|<iframe", text)
+    fetched = {a[name] for _, a in page.elements for name in ("src", "href") if name in a}
+    assert all(address.startswith("data:") for address in fetched)
+
+
+def test_large_photographs_are_shown_smaller():
+    shown = decoded(web_page.data_uri(smooth(5, 100, 3200), "jpeg"))
+    assert shown.shape == (50, 1600, 3)
+
+
+def test_each_photograph_has_a_slider_with_a_name(run):
+    write_png(run.folder / "before/b.png", smooth(6, 30, 30))
+    write_png(run.folder / "after/b.png", smooth(7, 30, 30))
+    page = run()
+    names = [slider["aria-label"].split(":")[0] for slider in page.all("input")]
+    assert names == ["0", "b"]
+    assert {slider["type"] for slider in page.all("input")} == {"range"}
+
+
+def test_two_files_may_have_different_names(tmp_path):
+    write_png(tmp_path / "in.png", smooth(3, 48, 64))
+    write_png(tmp_path / "out.png", smooth(4, 48, 64))
+    ((name, before, after),) = read_photos(tmp_path / "in.png", tmp_path / "out.png")
+    assert name == "in"
+    np.testing.assert_array_equal(before, smooth(3, 48, 64))
+    np.testing.assert_array_equal(after, smooth(4, 48, 64))
+
+
+def test_text_is_escaped(run):
+    write_png(run.folder / "before/<b>&.png", smooth(6, 30, 30))
+    write_png(run.folder / "after/<b>&.png", smooth(7, 30, 30))
+    note = '<script>alert(1)</script> & SIMULATED "cameras"'
+    page = run(note)
+    assert note in page.text
+    assert not page.all("script")
+    assert "<b>&: drag" in page.text
+    assert not page.all("b")
+
+
+def test_page_is_set_up_for_phones_and_readers(run):
+    page = run("said first")
+    assert page.all("html") == [{"lang": "en"}]
+    (viewport,) = [meta for meta in page.all("meta") if meta.get("name") == "viewport"]
+    assert "width=device-width" in viewport["content"]
+    assert page.text.index("said first") < page.text.index("Scores")
+    assert not [a for a in run().all("p") if a.get("class") == "note"]
+
+
+def test_configuration_is_on_the_page_folded(run):
+    page = run()
+    assert demo.get_config().to_json() == json.dumps(json.loads(re.search(r"\{.*\}", page.text)[0]))
+    assert page.all("details") == [{}]
+
+
+def test_page_in_a_browser(run, browser):
+    assert run("SIMULATED").all("input")
+    assert chromium.page_problems(browser, run.folder / "report.html") == []
+
+
+def corners(chart: str) -> list[list[tuple[float, float]]]:
+    return [
+        [tuple(map(float, corner.split(","))) for corner in curve["points"].split()]
+        for curve in Page(chart).all("polyline")
+    ]
+
+
+def test_curves_run_where_their_values_are(run):
+    groups = read_metrics(run.folder / "model/metrics.jsonl")
+    assert groups["train"] == {
+        "mse": [(10, 0.1), (20, 0.01), (40, 0.001)],
+        "total": [(10, 0.2), (20, 0.02)],  # the one that is not finite is left out
+    }
+    chart = training_curves(groups)
+    mse, psnr = corners(chart)
+    steps = [x for x, _ in mse]
+    assert steps[2] - steps[1] == pytest.approx(2 * (steps[1] - steps[0]), abs=0.2)
+    heights = [y for _, y in mse]  # downwards; equal factors, equal distances
+    assert heights[0] < heights[1] < heights[2]
+    assert heights[2] - heights[1] == pytest.approx(heights[1] - heights[0], abs=0.2)
+    assert psnr[0][0] == steps[1]
+    assert psnr[1][1] < psnr[0][1]
+    for word in ("steps", "PSNR (dB)", "loss (no unit, log scale)", "mse"):
+        assert word in Page(chart).text
+
+
+def test_curves_of_several_terms_and_not_of_accuracy():
+    train = {name: [(1, 0.1), (2, 0.2)] for name in ("color", "tv", "total", "d_accuracy")}
+    chart = training_curves({"train": train, "validation": {"psnr": [(2, 20.0)]}})
+    assert len(corners(chart)) == 4
+    assert "color tv total" in Page(chart).text
+    pens = [(p["stroke"], p["stroke-dasharray"]) for p in Page(chart).all("polyline")[:3]]
+    assert len(set(pens)) == 3
+
+
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("points", [[(1, 0.0)], [(5, 3.0), (9, 3.0)], [(1, 1e-9), (2, 1e9)]])
+def test_charts_stay_inside_their_frame(points, log):
+    (curve,) = corners(web_page.line_chart("a < b", "c", {"d": points}, log=log))
+    for x, y in curve:
+        assert web_page.LEFT <= x <= web_page.RIGHT
+        assert web_page.TOP <= y <= web_page.BOTTOM
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0, 600, [0, 100, 200, 300, 400, 500, 600]), (18.3, 25.2, [20, 22, 24]), (3, 3.1, None)],
+)
+def test_ticks_are_round_and_inside(low, high, expected):
+    found = web_page.ticks(low, high)
+    assert all(low <= tick <= high for tick in found)
+    assert 2 <= len(found) <= 8
+    if expected:
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (-2.5, -1, [0.005, 0.01, 0.02, 0.05]),
+        (-4.1, 0.1, [1e-4, 1e-3, 1e-2, 1e-1, 1]),
+        (-0.35, 0.4, [0.5, 1, 2]),
+        (-1.1, -1.0, None),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_are_round_and_inside(low, high, expected):
+    found = web_page.ticks(low, high, log=True)
+    assert all(low <= tick <= high for tick in found)
+    assert 2 <= len(found) <= 9
+    if expected:
+        assert 10 ** np.array(found) == pytest.approx(expected)
+
+
+def remove(path):
+    return lambda folder: (folder / path).unlink()
+
+
+def write(path, text):
+    return lambda folder: (folder / path).write_text(text)
+
+
+def without(*keys):
+    scores = json.loads(json.dumps(SCORES))
+    inner = scores
+    for key in keys[:-1]:
+        inner = inner[key]
+    del inner[keys[-1]]
+    return json.dumps(scores)
+
+
+BAD = {
+    "no scores": (remove("scores.json"), "scores.json: no such file"),
+    "scores not JSON": (write("scores.json", "{"), "scores.json: not what"),
+    "scores a list": (write("scores.json", "[]"), "scores.json: not what"),
+    "no protocol": (write("scores.json", without("protocol")), "scores.json: not what"),
+    "no enhanced": (write("scores.json", without("enhanced")), "scores.json: not what"),
+    "no SSIM": (write("scores.json", without("input", "ssim")), "scores.json: not what"),
+    "PSNR a word": (
+        write("scores.json", json.dumps(SCORES | {"enhanced": {"psnr": "high"}})),
+        "scores.json: not what",
+    ),
+    "no config": (remove("model/config.json"), "config.json: no such file"),
+    "no metrics": (remove("model/metrics.jsonl"), "metrics.jsonl: no metrics yet"),
+    "no validation yet": (
+        write("model/metrics.jsonl", json.dumps(METRICS[0]) + "\n"),
+        "metrics.jsonl: no metrics yet",
+    ),
+    "metrics of another form": (
+        write("model/metrics.jsonl", json.dumps(METRICS[0]) + '\n{"step": 2}\n'),
+        "metrics.jsonl, line 2: not metrics",
+    ),
+    "metric a word": (
+        write("model/metrics.jsonl", '{"step": 2, "group": "train", "mse": "low"}\n'),
+        "metrics.jsonl, line 1: not metrics",
+    ),
+    "no sample": (
+        lambda folder: [path.unlink() for path in (folder / "model/samples").iterdir()],
+        "samples: no pictures yet",
+    ),
+    "sample damaged": (write("model/samples/00000040.png", "no"), "00000040.png: not a picture"),
+    "no photograph": (remove("before/0.png"), "before: holds no pictures"),
+    "photograph damaged": (write("after/0.png", "no"), "0.png: not a picture"),
+    "no counterpart": (
+        lambda folder: write_png(folder / "before/1.png", smooth(0, 9, 9)),
+        "--after=.* 1 pictures of the other folders are missing here \\(1\\)",
+    ),
+    "sizes differ": (
+        lambda folder: write_png(folder / "after/0.png", smooth(0, 9, 9)),
+        r"before/0.png \(48, 64\) and .*after/0.png \(9, 9\) differ in size",
+    ),
+    "folder missing": (
+        lambda folder: (folder / "after").rename(folder / "elsewhere"),
+        "--after=.*after: no such file or folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_and_leaves_nothing(run, case):
+    spoil, message = BAD[case]
+    spoil(run.folder)
+    with pytest.raises(InputError, match=message) as raised:
+        run()
+    assert len(str(raised.value).splitlines()) == 1
+    assert not list(run.folder.glob("report.html*"))
+
+
+def test_line_cut_off_by_a_kill_is_skipped(run):
+    path = run.folder / "model/metrics.jsonl"
+    before = read_metrics(path)
+    path.write_text(path.read_text() + '{"step": 50, "gro')
+    assert read_metrics(path) == before
+
+
+def test_command_line(run):
+    names = {"workdir": "model", "scores": "no.json", "before": "before", "after": "after"}
+    arguments = [f"--{flag}={run.folder / name}" for flag, name in names.items()]
+    command = [sys.executable, "-m", "dped_jax.report", *arguments, "--output=report.html"]
+    root = pathlib.Path(__file__).parents[2]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: --scores=")
+    assert len(done.stderr.splitlines()) == 1
