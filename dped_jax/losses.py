@@ -3,12 +3,15 @@
 Images are RGB, NHWC, float32 in [0, 1] (enhanced ones may leave that range a little). Every
 function returns one value per example, (N,) float32, unweighted; the train step weights and reduces
 them over the global batch, once. Names beginning with `release_` are the release's definitions.
+Arrays of another shape, dtype or range are a ValueError.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.stats
+
+from dped_jax.images.pixels import check_images
 
 
 def gaussian_kernel(size: int, sigma: float, amplitude: float) -> np.ndarray:
@@ -74,11 +77,13 @@ def _norm(x: jax.Array) -> jax.Array:
 
 def mse_loss(enhanced: jax.Array, target: jax.Array) -> jax.Array:
     """Mean squared error over pixels and channels (section 4.1, appendix 9)."""
+    check_images(enhanced, target)
     return jnp.mean(jnp.square(enhanced - target), axis=(1, 2, 3))
 
 
 def color_loss(enhanced: jax.Array, target: jax.Array, kernel: np.ndarray) -> jax.Array:
     """Squared distance of the blurred images, summed (eq. 2); `kernel` as `blur` takes it."""
+    check_images(enhanced, target)
     return _sum_of_squares(blur(enhanced - target, kernel))
 
 
@@ -106,6 +111,7 @@ def release_content_loss(enhanced_features: jax.Array, target_features: jax.Arra
 
 def total_variation_loss(enhanced: jax.Array) -> jax.Array:
     """Norm of the sum of both gradients over C*H*W (eq. 7), where both neighbours exist."""
+    check_images(enhanced)
     corner = enhanced[:, :-1, :-1]
     gradients = (enhanced[:, :-1, 1:] - corner) + (enhanced[:, 1:, :-1] - corner)
     return _norm(gradients) / np.prod(enhanced.shape[1:])
@@ -113,6 +119,7 @@ def total_variation_loss(enhanced: jax.Array) -> jax.Array:
 
 def release_total_variation_loss(enhanced: jax.Array) -> jax.Array:
     """Mean squared horizontal difference plus mean squared vertical difference."""
+    check_images(enhanced)
     across = jnp.mean(jnp.square(enhanced[:, :, 1:] - enhanced[:, :, :-1]), axis=(1, 2, 3))
     down = jnp.mean(jnp.square(enhanced[:, 1:] - enhanced[:, :-1]), axis=(1, 2, 3))
     return across + down

@@ -1,13 +1,9 @@
 """Image quality scores: PSNR, SSIM and MS-SSIM of enhanced images against DSLR images.
 
-Contract: images are RGB, NHWC, float32 with a nominal range of [0, 1]; nothing is clipped except in
-`pirm_scores`. Functions are pure, can be jitted and return one value per image, computed from that
-image alone, so that scores do not depend on the batch size. `dped_scores` is the one exception: its
-protocol pools a batch by definition.
-
-Two protocols exist and differ. `pirm` (the PIRM-2018 kit's, the default of this project) averages
-scores of single images. `dped` is what the authors' released training code logs. What the paper
-prints as SSIM (section 4, Tables 1-3) is on the scale of MS-SSIM.
+Contract: images are RGB, NHWC, float32 with a nominal range of [0, 1]; nothing is clipped.
+Functions are pure, can be jitted and return one value per image, computed from that image alone, so
+that scores do not depend on the batch size. How scores of many images become one number is a matter
+of the protocol: `evaluate.protocols`.
 """
 
 import functools
@@ -15,6 +11,8 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from dped_jax.images.pixels import check_images
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MIN_MS_SSIM_SIDE = 2 ** (len(MS_SSIM_WEIGHTS) - 1)
@@ -37,9 +35,9 @@ def mean_squared_error(a: jax.Array, b: jax.Array) -> jax.Array:
         (N,) float32, in squared units of the images.
 
     Raises:
-        ValueError: the arrays are not 4-D or their shapes differ.
+        ValueError: not float images in [0, 1] of one shape.
     """
-    _check_shapes(a, b)
+    check_images(a, b)
     squared = jnp.square(jnp.asarray(a, jnp.float32) - jnp.asarray(b, jnp.float32))
     # Axis by axis: one running float32 sum over the pixels of a whole photo loses digits.
     return squared.mean(3).mean(2).mean(1)
@@ -61,7 +59,7 @@ def psnr(a: jax.Array, b: jax.Array) -> jax.Array:
         (N,) float32, dB; +inf for identical images (see `summarize_psnr`).
 
     Raises:
-        ValueError: the arrays are not 4-D or their shapes differ.
+        ValueError: not float images in [0, 1] of one shape.
     """
     return psnr_from_mse(mean_squared_error(a, b))
 
@@ -80,8 +78,9 @@ def ssim(a: jax.Array, b: jax.Array) -> jax.Array:
         (N,) float32 in [-1, 1]; 1 for identical images.
 
     Raises:
-        ValueError: the arrays are not 4-D, their shapes differ, or they have no pixels.
+        ValueError: not float images in [0, 1] of one shape, or they have no pixels.
     """
+    check_images(a, b)
     return ssim_scales(a, b, scales=1)[1][:, 0]
 
 
@@ -96,8 +95,9 @@ def ms_ssim(a: jax.Array, b: jax.Array) -> jax.Array:
         (N,) float32 in [0, 1]; 1 for identical images.
 
     Raises:
-        ValueError: the arrays are not 4-D, their shapes differ, or a side is below 16 pixels.
+        ValueError: not float images in [0, 1] of one shape, or a side is below 16 pixels.
     """
+    check_images(a, b)
     return combine_scales(*ssim_scales(a, b))
 
 
@@ -121,9 +121,9 @@ def ssim_scales(
         (contrast, ssim), each (N, scales) float32 in [-1, 1], not clamped.
 
     Raises:
-        ValueError: the arrays are not 4-D, their shapes differ, or they are too small.
+        ValueError: not float images in [0, 1] of one shape, or they are too small.
     """
-    _check_shapes(a, b)
+    check_images(a, b)
     height, width = a.shape[1:3]
     smallest = 2 ** (scales - 1)
     if min(height, width) < smallest:
@@ -156,77 +156,6 @@ def combine_scales(contrast: jax.Array, similarity: jax.Array) -> jax.Array:
     """
     terms = jnp.concatenate([contrast[..., :-1], similarity[..., -1:]], axis=-1)
     return jnp.prod(jnp.maximum(terms, 0.0) ** jnp.asarray(MS_SSIM_WEIGHTS, jnp.float32), axis=-1)
-
-
-def pirm_scores(enhanced: jax.Array, dslr: jax.Array) -> dict[str, jax.Array]:
-    """Scores of each image under the `pirm` protocol: PSNR clips the output, the others do not.
-
-    Args:
-        enhanced: (N, H, W, C) float32, a generator's output; may leave [0, 1].
-        dslr: (N, H, W, C) float32 in [0, 1].
-
-    Returns:
-        "psnr" (dB), "ms_ssim" and "ssim", each (N,) float32, to be averaged over images; PSNR by
-        `summarize_psnr`.
-
-    Raises:
-        ValueError: the arrays are not 4-D, their shapes differ, or a side is below 16 pixels.
-    """
-    contrast, similarity = ssim_scales(enhanced, dslr)
-    return {
-        "psnr": psnr(jnp.clip(enhanced, 0.0, 1.0), dslr),
-        "ms_ssim": combine_scales(contrast, similarity),
-        "ssim": similarity[:, 0],
-    }
-
-
-def dped_scores(enhanced: jax.Array, dslr: jax.Array) -> dict[str, jax.Array]:
-    """Scores of one batch under the `dped` protocol: errors pooled over the batch, nothing clipped.
-
-    The released training code averages these over full batches of 50 images.
-
-    Args:
-        enhanced: (N, H, W, C) float32, a generator's output; may leave [0, 1].
-        dslr: (N, H, W, C) float32 in [0, 1].
-
-    Returns:
-        "psnr" (dB), "ms_ssim" and "ssim" of the batch, each a float32 scalar.
-
-    Raises:
-        ValueError: the arrays are not 4-D, their shapes differ, or a side is below 16 pixels.
-    """
-    contrast, similarity = (terms.mean(axis=0) for terms in ssim_scales(enhanced, dslr))
-    return {
-        "psnr": psnr_from_mse(mean_squared_error(enhanced, dslr).mean()),
-        "ms_ssim": combine_scales(contrast, similarity),
-        "ssim": similarity[0],
-    }
-
-
-def summarize_psnr(values: np.ndarray) -> tuple[float, int]:
-    """Mean of the finite PSNRs, and how many pairs were identical. Runs on the host.
-
-    Args:
-        values: (N,) PSNRs in dB; +inf marks an identical pair. A NaN is an error, not a perfect
-            score, and makes the mean NaN.
-
-    Returns:
-        The mean in dB (NaN where every pair is identical, or none was given) and the number of
-        pairs left out of it.
-    """
-    values = np.asarray(values, np.float64)
-    identical = np.isposinf(values)
-    kept = values[~identical]
-    return float(kept.mean()) if kept.size else float("nan"), int(identical.sum())
-
-
-def _check_shapes(a: jax.Array, b: jax.Array) -> None:
-    if a.ndim != 4 or a.shape != b.shape:
-        raise ValueError(
-            f"expected two image batches of the same (N, H, W, C), got {a.shape} and {b.shape}"
-        )
-    if 0 in a.shape[1:]:
-        raise ValueError(f"images without pixels: {a.shape}")
 
 
 def _ssim_terms(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:

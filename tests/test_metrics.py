@@ -13,6 +13,7 @@ import skimage.metrics
 from PIL import Image
 
 from dped_jax import metrics
+from dped_jax.evaluate import protocols
 
 DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])
@@ -127,20 +128,20 @@ def test_mean_squared_error_of_a_whole_photo_keeps_its_digits():
 def test_identical_images():
     a, b = pairs(3, 24, 24, 3)
     b[1] = a[1]
-    scores = jax.device_get(jax.jit(metrics.pirm_scores)(b, a))
+    scores = jax.device_get(jax.jit(protocols.pirm_scores)(b, a))
     np.testing.assert_array_equal(metrics.psnr(a, a), [np.inf] * 3)
     assert np.isinf(scores["psnr"]).tolist() == [False, True, False]
     np.testing.assert_allclose([scores["ssim"][1], scores["ms_ssim"][1]], 1.0, atol=1e-6)
-    mean, identical = metrics.summarize_psnr(scores["psnr"])
+    mean, identical = protocols.summarize_psnr(scores["psnr"])
     assert identical == 1
     np.testing.assert_allclose(mean, (scores["psnr"][0] + scores["psnr"][2]) / 2, rtol=1e-6)
 
 
 def test_summary_of_psnr_hides_no_failure():
-    assert metrics.summarize_psnr(np.array([10.0, np.inf, 20.0, np.inf])) == (15.0, 2)
-    mean, identical = metrics.summarize_psnr(np.array([np.inf, np.inf]))
+    assert protocols.summarize_psnr(np.array([10.0, np.inf, 20.0, np.inf])) == (15.0, 2)
+    mean, identical = protocols.summarize_psnr(np.array([np.inf, np.inf]))
     assert (np.isnan(mean), identical) == (True, 2)
-    mean, identical = metrics.summarize_psnr(np.array([10.0, np.nan, np.inf]))
+    mean, identical = protocols.summarize_psnr(np.array([10.0, np.nan, np.inf]))
     assert (np.isnan(mean), identical) == (True, 1)
 
 
@@ -153,7 +154,7 @@ def test_negative_contrast_counts_as_zero():
 
 def test_scores_do_not_depend_on_the_batch_size():
     a, b = pairs(6, 19, 22, 3)
-    score = jax.jit(metrics.pirm_scores)
+    score = jax.jit(protocols.pirm_scores)
     together = jax.device_get(score(a, b))
     for size in (1, 5):
         parts = [score(a[i : i + size], b[i : i + size]) for i in range(0, 6, size)]
@@ -165,7 +166,7 @@ def test_scores_do_not_depend_on_the_batch_size():
 
 def test_pirm_clips_for_psnr_only_and_dped_pools_the_batch():
     a, b = pairs(4, 20, 24, 3, noise=0.3)
-    pirm, dped = metrics.pirm_scores(b, a), metrics.dped_scores(b, a)
+    pirm, dped = protocols.pirm_scores(b, a), protocols.dped_scores(b, a)
     psnr = [reference_psnr(np.clip(y, 0, 1), x) for x, y in zip(a, b, strict=True)]
     np.testing.assert_allclose(pirm["psnr"], psnr, atol=2e-5)
     np.testing.assert_allclose(pirm["ms_ssim"], metrics.ms_ssim(b, a), rtol=1e-6)
@@ -224,14 +225,14 @@ def assert_scores_agree(scores, rows, net):
 
 def test_scores_of_real_pairs_are_those_of_the_ground_truth():
     rows, phone, dslr = ground_truth()
-    score = jax.jit(metrics.pirm_scores)
+    score = jax.jit(protocols.pirm_scores)
     batches = [
         jax.device_get(score(phone[i : i + 50], dslr[i : i + 50])) for i in range(0, 300, 50)
     ]
     scores = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     assert_scores_agree(scores, rows, "identity")
     expected = json.loads((DATA / "golden" / "scores_first300.json").read_text())["identity"]
-    psnr, identical = metrics.summarize_psnr(scores["psnr"])
+    psnr, identical = protocols.summarize_psnr(scores["psnr"])
     assert identical == expected["identical_pairs"] == 3
     np.testing.assert_allclose(psnr, expected["psnr_mean_finite"], rtol=0, atol=2e-3)
     for name in ("ms_ssim", "ssim"):
@@ -244,5 +245,5 @@ def test_scores_of_the_released_network_are_those_of_the_ground_truth():
         enhanced = file["enhanced"]
     assert enhanced.max() > 1  # so that clipping matters
     count = len(enhanced)
-    scores = jax.jit(metrics.pirm_scores)(enhanced, dslr[:count])
+    scores = jax.jit(protocols.pirm_scores)(enhanced, dslr[:count])
     assert_scores_agree(scores, rows[:count], "iphone_orig")

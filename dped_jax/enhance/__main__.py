@@ -19,10 +19,10 @@ from absl import flags
 
 from dped_jax import checkpoint, cli
 from dped_jax.cli import InputError
+from dped_jax.enhance import activations
 from dped_jax.enhance.worker import (
     Settings,
     Worker,
-    default_memory,
     enhance_files,
     parse_crop,
     plan,
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
     config, variables, _ = checkpoint.load_generator(FLAGS.workdir, FLAGS.step)
     jobs = plan(pathlib.Path(FLAGS.input), pathlib.Path(FLAGS.output), FLAGS.overwrite)
     devices = jax.local_devices()[: len(jobs)]
-    memory = FLAGS.memory_gb * 1e9 or default_memory()
+    memory = FLAGS.memory_gb * 1e9 or activations.default_memory()
     names = ("half", "disk", "scratch_dir", "whole", "compare", "quality", "max_megapixels")
     settings = Settings(
         memory=memory / len(devices), crop=crop, **{name: FLAGS[name].value for name in names}

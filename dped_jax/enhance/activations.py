@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import mmap
 import os
+import pathlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -166,6 +167,13 @@ class Storage:
         if self.place == "disk":
             return DiskPlane(grid, shape, dtype, self.folder)
         return MemoryPlane(grid, on_host=self.place == "host")
+
+
+def default_memory() -> float:
+    """Half of the memory that is free, at most 4 GB; in bytes."""
+    fields = pathlib.Path("/proc/meminfo").read_text().split()
+    free = int(fields[fields.index("MemAvailable:") + 1]) * 1024
+    return min(free / 2, 4e9)
 
 
 def choose_storage(

@@ -12,20 +12,26 @@ Photographs are (H, W, 3) RGB, uint8, uint16 or float in [0, 1]; results float32
 import collections
 import functools
 import itertools
+import os
+import pathlib
 from collections.abc import Callable, Iterator
 
 import jax
 import ml_collections
 import numpy as np
 
+from dped_jax import checkpoint
 from dped_jax.enhance import activations, sections
 from dped_jax.enhance.activations import Grid, Plane, Storage
 from dped_jax.enhance.sections import Tree
-from dped_jax.images.pixels import to_float
+from dped_jax.images.pixels import check_photo, to_float, to_integers
 from dped_jax.models.generator import Generator, make_generator
 
 TILE = (64, 512)  # rows, columns: activations of few MB run fastest on CPU
 SINGLE_SWEEP_TILE = (256, 512)  # of networks that recompute the surroundings
+BASE_BYTES = 0.7e9  # of the process itself, and the tiles under way
+BYTES_PER_PIXEL = 30  # of the photograph as it is read, computed and written
+FRAGMENTATION = 1.6  # what the allocator takes for tiles that are replaced over and over
 LAG = 2  # tiles that are computed ahead of what is kept of them
 
 
@@ -60,6 +66,26 @@ class PhotoEnhancer:
             return 0
         num_pixels = np.prod(self._grid(height, width)) * np.prod(self._tile)
         return int(2 * num_pixels * self._network.width * self._dtype(half).itemsize)
+
+    def choose_storage(self, height: int, width: int, *, memory: float, **options) -> Storage:
+        """The fastest storage with which enhancing a photograph takes at most `memory` bytes.
+
+        Args:
+          height: of the photograph in pixels.
+          width: likewise.
+          memory: of the whole process.
+          **options: `half`, `disk` and `folder` of `activations.choose_storage`.
+
+        Raises:
+          InputError: nothing fits.
+        """
+        rest = memory - BASE_BYTES - BYTES_PER_PIXEL * height * width
+        return activations.choose_storage(
+            lambda half: self.plane_bytes(height, width, half),
+            rest / FRAGMENTATION,
+            device=self._device,
+            **options,
+        )
 
     def __call__(
         self,
@@ -172,3 +198,35 @@ class PhotoEnhancer:
             y, x = max(-top, 0), max(-left, 0)
             patch[0, y : y + part.shape[0], x : x + part.shape[1]] = to_float(part)
             yield patch
+
+
+def load_enhancer(
+    workdir: str | os.PathLike[str], step: str | int = "best"
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Loads the generator of a workdir as a function on photographs of any size.
+
+    Memory is bounded as for the command `dped_jax.enhance`: half of what is free, at most 4 GB;
+    beyond that, activations wait on disk.
+
+    Args:
+      workdir: made by dped_jax.train or dped_jax.convert.
+      step: checkpoint: "best" by validation PSNR, "newest", or a number.
+
+    Returns:
+      `enhancer(photo)`: (H, W, 3) RGB, uint8 or uint16, to the same shape and dtype; float in
+      [0, 1] to float32, nominally in [0, 1], not clipped. Anything else is a ValueError.
+
+    Raises:
+      InputError: no workdir, no such checkpoint, or a damaged one.
+    """
+    config, variables, _ = checkpoint.load_generator(pathlib.Path(workdir), str(step))
+    enhancer = PhotoEnhancer(config, variables)
+
+    def enhance(photo: np.ndarray) -> np.ndarray:
+        photo = np.asarray(photo)
+        check_photo(photo)
+        memory = activations.default_memory()
+        enhanced = enhancer(photo, enhancer.choose_storage(*photo.shape[:2], memory=memory))
+        return enhanced if photo.dtype.kind == "f" else to_integers(enhanced, photo.dtype.type)
+
+    return enhance

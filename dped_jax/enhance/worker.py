@@ -15,16 +15,12 @@ import numpy as np
 from tqdm import tqdm
 
 from dped_jax.cli import InputError
-from dped_jax.enhance import activations
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.images import photo_files
 from dped_jax.images.photo_files import Photo
 from dped_jax.images.pixels import to_integers
 
 BAR = "{l_bar}{bar}| {n:.2f}/{total:.2f} MP [{elapsed}<{remaining}, {rate_noinv_fmt}]"
-BASE_BYTES = 0.7e9  # of the process itself, and the tiles under way
-BYTES_PER_PIXEL = 30  # of the photograph as it is read, computed and written
-FRAGMENTATION = 1.6  # what the allocator takes for tiles that are replaced over and over
 Job = tuple[pathlib.Path, pathlib.Path]
 Crop = tuple[int, int, int | None, int | None]
 
@@ -124,7 +120,6 @@ class Worker:
 
     def __init__(self, config, variables, device: jax.Device, settings: Settings):
         self._enhancer = PhotoEnhancer(config, variables, device)
-        self._device = device
         self._computing = threading.Lock()
         self._settings = settings
 
@@ -157,14 +152,12 @@ class Worker:
             enhanced = self._enhancer.whole(pixels)
             on_progress(1.0)
             return enhanced
-        height, width = pixels.shape[:2]
-        storage = activations.choose_storage(
-            lambda half: self._enhancer.plane_bytes(height, width, half),
-            (settings.memory - BASE_BYTES - BYTES_PER_PIXEL * height * width) / FRAGMENTATION,
+        storage = self._enhancer.choose_storage(
+            *pixels.shape[:2],
+            memory=settings.memory,
             half=settings.half,
             disk=settings.disk,
             folder=settings.scratch_dir,
-            device=self._device,
         )
         return self._enhancer(pixels, storage, on_progress)
 
@@ -223,10 +216,3 @@ def use_compilation_cache() -> None:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "dped_jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-
-
-def default_memory() -> float:
-    """Half of the memory that is free, at most 4 GB; in bytes."""
-    fields = pathlib.Path("/proc/meminfo").read_text().split()
-    free = int(fields[fields.index("MemAvailable:") + 1]) * 1024
-    return min(free / 2, 4e9)

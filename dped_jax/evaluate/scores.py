@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from dped_jax import checkpoint, metrics
+from dped_jax import checkpoint
 from dped_jax.cli import InputError
+from dped_jax.evaluate import protocols
 from dped_jax.evaluate.batches import Batch
 from dped_jax.evaluate.perceptual import Measure
 from dped_jax.images.pixels import to_float
@@ -58,7 +59,7 @@ def score_batches(
       {"input": scores, "enhanced": scores}; each holds "psnr" (dB), "ms_ssim" and "ssim", (N,)
       float arrays of one value an image or batch, and the further ones by their names.
     """
-    score = jax.jit({"pirm": metrics.pirm_scores, "dped": metrics.dped_scores}[protocol])
+    score = jax.jit({"pirm": protocols.pirm_scores, "dped": protocols.dped_scores}[protocol])
     collected: dict[str, dict[str, list]] = {}
     sizes: dict[tuple[int, ...], int] = {}
     for batch in batches:
@@ -90,7 +91,7 @@ def score_batches(
 
 def summarize(scores: Scores) -> dict[str, float]:
     """Means of scores as from `score_batches`: PSNR over finite values, with the count left out."""
-    psnr, identical = metrics.summarize_psnr(scores["psnr"])
+    psnr, identical = protocols.summarize_psnr(scores["psnr"])
     means = {name: float(np.mean(values, dtype=np.float64)) for name, values in scores.items()}
     return means | {"psnr": psnr, "identical_pairs": identical}
 

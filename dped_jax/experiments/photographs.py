@@ -20,12 +20,12 @@ from absl import flags
 
 from dped_jax import checkpoint, cli
 from dped_jax.cli import InputError
+from dped_jax.enhance import activations
 from dped_jax.enhance.worker import (
     Crop,
     Settings,
     Worker,
     crop_photo,
-    default_memory,
     enhance_files,
     parse_crop,
     use_compilation_cache,
@@ -82,7 +82,7 @@ def enhance_photos(photos: Paths, workdir: pathlib.Path, folder: pathlib.Path) -
     folder.mkdir(parents=True, exist_ok=True)
     written = {stem: folder / f"{stem}.png" for stem in photos}
     devices = jax.local_devices()[: len(photos)]
-    settings = Settings(memory=default_memory() / len(devices))
+    settings = Settings(memory=activations.default_memory() / len(devices))
     workers = [Worker(config, variables, device, settings) for device in devices]
     failures = enhance_files([(photos[stem], written[stem]) for stem in photos], workers)
     if failures:

@@ -24,7 +24,7 @@ class Generator(nn.Module):
     batch norm (convs before it carry no bias), the release instance norm (its biases are kept,
     though they have no effect). All convs are zero-padded to 'SAME' with stride 1.
 
-    The network is a chain of `num_sections` sections, cut before each norm: `dped_jax.tiles` runs
+    The network is a chain of `num_sections` sections, cut before each norm: `dped_jax.enhance` runs
     them one by one over the parts of a photograph, with `measured` norms.
     """
 
