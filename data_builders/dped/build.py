@@ -23,9 +23,9 @@ import tensorflow_datasets as tfds
 from absl import flags, logging
 from google.protobuf import json_format
 
-from data_builders.dped import cli, patch_pairs
-from data_builders.dped.cli import InputError
-from data_builders.dped.dped_dataset_builder import Builder
+from . import cli, patch_pairs
+from .cli import InputError
+from .dped_dataset_builder import Builder
 
 _FORMAT = tfds.core.FileFormat.ARRAY_RECORD
 _SHOWN = 20  # skipped files listed on screen; all are in SKIPPED_FILE

@@ -25,9 +25,9 @@ from typing import Any
 from absl import flags, logging
 from etils import epath
 
-from data_builders.dped import archive, cli, parallel, patches, photo_pairs
-from data_builders.dped.cli import InputError
-from data_builders.dped.patch_pairs import (
+from .. import cli
+from ..cli import InputError
+from ..patch_pairs import (
     CAMERA_FOLDERS,
     MANIFEST_FILE,
     PATCH_SIZE,
@@ -35,6 +35,7 @@ from data_builders.dped.patch_pairs import (
     images_by_stem,
     natural_key,
 )
+from . import parallel, patches, photo_pairs, publish
 
 _SHOWN = 20  # rejected photos listed on screen; all are in the manifest
 
@@ -80,9 +81,9 @@ def prepare(
       output_dir: where the folder `phone` is made.
       phone: a key of `CAMERA_FOLDERS`.
       settings: of alignment and patches; None is the paper's.
-      test_scenes: see `archive.assign_splits`.
+      test_scenes: see `publish.assign_splits`.
       validation_scenes: likewise.
-      scene_separator: see `archive.scene_of`.
+      scene_separator: see `publish.scene_of`.
       run: calls a function for all tasks; the third argument says what it does.
 
     Returns:
@@ -101,8 +102,8 @@ def prepare(
     pairs, unmatched = _match(phone_photos, dslr_photos)
     if not pairs:
         raise InputError(f"{phone_dir}: no photo has a partner of the same name in {dslr_dir}")
-    scenes = [archive.scene_of(name, scene_separator) for name in dslr_photos]
-    splits = archive.assign_splits(scenes, test_scenes, validation_scenes)
+    scenes = [publish.scene_of(name, scene_separator) for name in dslr_photos]
+    splits = publish.assign_splits(scenes, test_scenes, validation_scenes)
     target = epath.Path(output_dir) / phone
     work = epath.Path(output_dir) / ".prepare" / phone
     if target.exists() and not work.exists():
@@ -127,9 +128,9 @@ def prepare(
         finished[pair.name] or photo_pairs.read_record(record_dir / f"{pair.name}.json")
         for pair in pairs
     ]
-    rows = archive.make_rows(records, unmatched, splits, scene_separator)
+    rows = publish.make_rows(records, unmatched, splits, scene_separator)
     windows = [window for record in records for window in record["windows"]]
-    changed = archive.publish(
+    changed = publish.publish(
         target,
         work,
         rows=rows,

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import skimage.data
 
-from data_builders.dped import viewpoints
+from data_builders.dped.simulate import viewpoints
 
 STANCE = viewpoints.Stance(rotation=3.0, perspective=0.05, step=(1.0, 1.1))
 

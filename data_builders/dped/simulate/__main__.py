@@ -21,8 +21,9 @@ import numpy as np
 import skimage.data
 from absl import flags
 
-from data_builders.dped import cli, viewpoints
-from data_builders.dped.cli import InputError
+from .. import cli
+from ..cli import InputError
+from . import viewpoints
 
 JPEG_QUALITY = 95  # of the files; the phone has compressed its picture once already
 HOMOGRAPHIES_FILE = "homographies.json"

@@ -20,9 +20,10 @@ from generated_patches import ROOT
 from photo_folders import simulated_pair, write_folders, write_photo
 from tiny import assert_one_line_error
 
-from data_builders.dped import archive, patches, photo_pairs, prepare
 from data_builders.dped.cli import InputError
 from data_builders.dped.dped_dataset_builder import Builder
+from data_builders.dped.prepare import __main__ as prepare
+from data_builders.dped.prepare import patches, photo_pairs, publish
 
 NAMES = {f"s{i}": i for i in range(5)}
 
@@ -126,7 +127,7 @@ def test_the_manifest_describes_the_patches(prepared):
 
 def test_the_dslr_patches_are_windows_of_the_aligned_photo(prepared, photos):
     """Quality 100 changes them by rounding only."""
-    from data_builders.dped import alignment
+    from data_builders.dped.prepare import alignment
 
     output, _ = prepared
     row = next(row for row in manifest(output) if row["split"] == "train")
@@ -415,7 +416,7 @@ def test_folders_without_a_common_name(photos, tmp_path):
 
 def test_an_empty_split_is_an_error_with_all_else_written(tmp_path, run_command):
     write_folders(tmp_path, {f"s{i}": i for i in range(3)})
-    splits = archive.assign_splits([f"s{i}" for i in range(3)], -1, -1)
+    splits = publish.assign_splits([f"s{i}" for i in range(3)], -1, -1)
     test = next(scene for scene, split in splits.items() if split == "test")
     write_photo(tmp_path / f"phone/{test}.png", simulated_pair(7 - int(test[1:]))[0])
     done = run_command("prepare", *arguments(tmp_path, tmp_path / "out"))

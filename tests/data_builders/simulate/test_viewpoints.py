@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from data_builders.dped import simulate, viewpoints
+from data_builders.dped.simulate import __main__ as simulate
+from data_builders.dped.simulate import viewpoints
 
 SIZE = (300, 220)
 SPOTS = np.array(

@@ -16,11 +16,11 @@ import cv2
 import numpy as np
 from etils import epath
 
-from data_builders.dped import alignment, patches
-from data_builders.dped.cli import write_atomically
-from data_builders.dped.homography import AlignmentError
-from data_builders.dped.patch_files import is_jpeg, is_whole
-from data_builders.dped.patch_pairs import PATCH_SIZE
+from ..cli import write_atomically
+from ..patch_files import is_jpeg, is_whole
+from ..patch_pairs import PATCH_SIZE
+from . import alignment, patches
+from .homography import AlignmentError
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 OVERVIEW_FILE = "overview.png"  # in the zip: phone, DSLR, and both as a checkerboard

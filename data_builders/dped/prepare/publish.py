@@ -16,17 +16,17 @@ from typing import Any
 
 from etils import epath
 
-from data_builders.dped import overview
-from data_builders.dped.cli import InputError
-from data_builders.dped.parallel import Run
-from data_builders.dped.patch_pairs import (
+from ..cli import InputError
+from ..patch_pairs import (
     CAMERA_FOLDERS,
     INCOMPLETE_FILE,
     MANIFEST_FILE,
     SPLIT_FOLDERS,
     natural_key,
 )
-from data_builders.dped.photo_pairs import OVERVIEW_FILE
+from . import overview
+from .parallel import Run
+from .photo_pairs import OVERVIEW_FILE
 
 MANIFEST_COLUMNS = (
     "photo", "scene", "split", "status", "patch", "x", "y", "correlation", "shift_x", "shift_y",

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_builders.dped import simulate
+from data_builders.dped.simulate import __main__ as simulate
 
 NEUTRAL = simulate.Camera(
     blur_sigma=1e-3,
