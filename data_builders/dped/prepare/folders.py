@@ -71,13 +71,8 @@ def prepare(
       OSError: something cannot be written.
     """
     settings = settings or photo_pairs.Settings()
-    phone_photos, dslr_photos = (
-        images_by_stem(epath.Path(folder), PHOTO_SUFFIXES) for folder in (phone_dir, dslr_dir)
-    )
-    pairs, unmatched = _match(phone_photos, dslr_photos)
-    if not pairs:
-        raise InputError(f"{phone_dir}: no photo has a partner of the same name in {dslr_dir}")
-    scenes = [splits.scene_of(name, scene_separator) for name in dslr_photos]
+    pairs, unmatched, dslr_names = _find_pairs(phone_dir, dslr_dir)
+    scenes = [splits.scene_of(name, scene_separator) for name in dslr_names]
     split_of = splits.assign_splits(scenes, test_scenes, validation_scenes)
     target = epath.Path(output_dir) / phone
     work = epath.Path(output_dir) / ".prepare" / phone
@@ -97,7 +92,7 @@ def prepare(
         work,
         rows=rows,
         records=records,
-        phone_photos=phone_photos,
+        phone_photos={pair.name: pair.phone for pair in pairs},
         min_correlation=settings.min_correlation,
         run=run,
     )
@@ -112,17 +107,22 @@ def prepare(
     )
 
 
-def _match(
-    phone: Mapping[str, epath.Path], dslr: Mapping[str, epath.Path]
-) -> tuple[list[photo_pairs.PhotoPair], dict[str, str]]:
-    """Pairs of the same stem, and what is wrong with each photo that has no partner."""
+def _find_pairs(
+    phone_dir: str, dslr_dir: str
+) -> tuple[list[photo_pairs.PhotoPair], dict[str, str], set[str]]:
+    """Pairs of the same stem, what is wrong with photos without partner, stems of DSLR photos."""
+    phone, dslr = (
+        images_by_stem(epath.Path(folder), PHOTO_SUFFIXES) for folder in (phone_dir, dslr_dir)
+    )
     pairs = [
         photo_pairs.PhotoPair(name, os.fspath(phone[name]), os.fspath(dslr[name]))
         for name in sorted(phone.keys() & dslr.keys(), key=natural_key)
     ]
+    if not pairs:
+        raise InputError(f"{phone_dir}: no photo has a partner of the same name in {dslr_dir}")
     unmatched = dict.fromkeys(phone.keys() - dslr.keys(), "no DSLR photo of this name")
     unmatched |= dict.fromkeys(dslr.keys() - phone.keys(), "no phone photo of this name")
-    return pairs, unmatched
+    return pairs, unmatched, set(dslr)
 
 
 def _keep_settings(file: epath.Path, settings: Mapping[str, object]) -> None:

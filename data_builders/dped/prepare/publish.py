@@ -87,7 +87,7 @@ def publish(
     *,
     rows: Sequence[Mapping[str, Any]],
     records: Sequence[Mapping[str, Any]],
-    phone_photos: Mapping[str, epath.Path],
+    phone_photos: Mapping[str, str],
     min_correlation: float,
     run: Run,
 ) -> bool:
@@ -100,7 +100,7 @@ def publish(
       work: folder of this run, with the records in `pairs`; on the same file system.
       rows: of the manifest, see `splits.make_rows`.
       records: of all pairs.
-      phone_photos: the phone's photo of each name.
+      phone_photos: path of the phone's photo of each name.
       min_correlation: patches above it were kept.
       run: calls a function for all tasks.
 
@@ -122,8 +122,7 @@ def publish(
             leftover.rmtree()
     staged.mkdir(parents=True)
     (staged / INCOMPLETE_FILE).write_text("data_builders.dped.prepare has not finished\n")
-    sources = {name: os.fspath(photo) for name, photo in phone_photos.items()}
-    placements = place(rows, sources, os.fspath(work / "pairs"))
+    placements = place(rows, phone_photos, os.fspath(work / "pairs"))
     _write_placements(placements, os.fspath(staged), CAMERA_FOLDERS[target.name], run)
     _write_pictures(staged, placements, records, min_correlation)
     (staged / MANIFEST_FILE).write_text(table)
