@@ -48,6 +48,7 @@ demo: $(VENV)/installed
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 format: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check --fix .
