@@ -66,7 +66,7 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Sequence[dict[s
 
 def load_pairs(source: Sequence[dict[str, Any]], indices: Sequence[int]) -> Pairs:
     """Decodes pairs of a source from `open_split`: `phone` and `dslr`, (n, H, W, 3) uint8."""
-    records = source.__getitems__([int(i) for i in indices])
+    records = source.__getitems__([int(i) for i in indices])  # type: ignore[attr-defined]
 
     def decode(name: str) -> np.ndarray:
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION

@@ -88,7 +88,7 @@ def make_validation(
     """Builds `validate(step, state)`: scores on the validation split, and a picture."""
     source = input_pipeline.open_split(config, "validation")
     eval_step = jax.jit(make_eval_step(config))
-    judge = jax.jit(make_discriminator_eval_step(config)) if config.loss.texture else None
+    judge: Any = jax.jit(make_discriminator_eval_step(config)) if config.loss.texture else None
 
     def pairs():
         return input_pipeline.eval_batches(source, config.eval.batch_size, config.eval.num_pairs)
@@ -104,7 +104,7 @@ def make_validation(
         variables = jax.device_get(state.generator.variables)
         scores = score_batches(lambda phone: eval_step(variables, phone), pairs())
         summary = summarize(scores["enhanced"])
-        if judge:
+        if judge and state.discriminator:
             discriminator = jax.device_get(state.discriminator.variables)
             summary["discriminator_accuracy"] = accuracy(variables, discriminator)
         if writer:

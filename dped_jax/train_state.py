@@ -12,8 +12,7 @@ from dped_jax.models import discriminator as discriminators
 from dped_jax.models.generator import make_generator
 
 
-@flax.struct.dataclass
-class NetworkState:
+class NetworkState(flax.struct.PyTreeNode):
     """A network under training: its parameters, running statistics and Adam's moments."""
 
     params: Any
@@ -26,8 +25,7 @@ class NetworkState:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """All that a step changes. `discriminator` is None where the texture loss has weight 0."""
 
     step: jax.Array

@@ -46,7 +46,7 @@ def main(argv: list[str]) -> None:
     memory = FLAGS.memory_gb * 1e9 or activations.default_memory()
     names = ("half", "disk", "scratch_dir", "whole", "compare", "quality", "max_megapixels")
     settings = Settings(
-        memory=memory / len(devices), crop=crop, **{name: FLAGS[name].value for name in names}
+        memory=memory / len(devices), crop=crop, **{name: getattr(FLAGS, name) for name in names}
     )
     failures = enhance_files(
         jobs, [Worker(config, variables, device, settings) for device in devices]

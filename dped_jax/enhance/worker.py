@@ -73,7 +73,9 @@ def parse_crop(geometry: str) -> Crop:
     match = re.fullmatch(r"(\d+)x(\d+)(?:\+(\d+)\+(\d+))?", geometry)
     if not match or "0" in match.groups()[:2]:
         raise InputError(f"--crop={geometry}: write WIDTHxHEIGHT or WIDTHxHEIGHT+LEFT+TOP")
-    return tuple(None if number is None else int(number) for number in match.groups())
+    width, height, *corner = match.groups()
+    left, top = (None if number is None else int(number) for number in corner)
+    return int(width), int(height), left, top
 
 
 def crop_photo(photo: Photo, crop: Crop) -> Photo:
@@ -83,7 +85,7 @@ def crop_photo(photo: Photo, crop: Crop) -> Photo:
       InputError: nothing of the photograph lies there.
     """
     width, height, left, top = crop
-    if left is None:
+    if left is None or top is None:
         top = max(0, (photo.pixels.shape[0] - height) // 2)
         left = max(0, (photo.pixels.shape[1] - width) // 2)
     window = np.s_[top : top + height, left : left + width]
@@ -211,7 +213,7 @@ def _megapixels(path: pathlib.Path) -> float:
 
 def use_compilation_cache() -> None:
     """Keeps compiled programs for the next start, unless JAX is told where to already."""
-    if not jax.config.jax_compilation_cache_dir:
+    if not jax.config.values["jax_compilation_cache_dir"]:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "dped_jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

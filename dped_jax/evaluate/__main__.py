@@ -29,8 +29,8 @@ from dped_jax.images.folders import MissingPicturesError
 
 def _batches() -> Iterator[Batch]:
     """What the flags say is to be scored."""
-    names = [name for name in ("enhanced_dir", "phone_dir", "dslr_dir") if FLAGS[name].value]
-    folders = {name: pathlib.Path(FLAGS[name].value) for name in names}
+    names = [name for name in ("enhanced_dir", "phone_dir", "dslr_dir") if getattr(FLAGS, name)]
+    folders = {name: pathlib.Path(getattr(FLAGS, name)) for name in names}
     if bool(FLAGS.workdir) == bool(FLAGS.enhanced_dir):
         raise InputError("give either --workdir or --enhanced_dir")
     if "phone_dir" in folders or "dslr_dir" in folders:

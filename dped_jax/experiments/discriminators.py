@@ -22,13 +22,13 @@ from dped_jax.report.page import read_metrics
 TITLE = "Telling phone from DSLR patches (section 3.1.2)"
 
 
-def accuracies(workdir: pathlib.Path) -> dict[str, list[tuple[int, float]]]:
+def accuracies(workdir: pathlib.Path) -> dict[str, list[tuple[float, float]]]:
     """Accuracy in [0, 1] by step, on "train" batches and the "validation" split, from a workdir."""
     groups = read_metrics(workdir / "metrics.jsonl")
     return {group: series["discriminator_accuracy"] for group, series in groups.items()}
 
 
-def reaches(series: list[tuple[int, float]], accuracy: float) -> int | None:
+def reaches(series: list[tuple[float, float]], accuracy: float) -> float | None:
     """The first step at which a series is at least at an accuracy, None where it never is."""
     return next((step for step, value in series if value >= accuracy), None)
 

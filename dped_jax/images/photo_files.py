@@ -239,7 +239,7 @@ def write(path: pathlib.Path, photo: Photo, quality: int = 95) -> None:
         if value[1] is not None:
             image.set_type(value[0], field, value[1])
     image.set_type(pyvips.GValue.gint_type, "orientation", 1)
-    options = {
+    options: dict[str, dict[str, Any]] = {
         ".png": {"compression": 6},
         ".tif": {"compression": "deflate", "predictor": "horizontal"},
         ".webp": {"Q": quality},

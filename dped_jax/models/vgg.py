@@ -79,4 +79,4 @@ def extract_features(
     inputs = images * vgg_params["input_scale"] - vgg_params["input_mean"]
     convolutions = {name: vgg_params[name] for name in VGG19_KERNEL_SHAPES}
     features = VGG19(layer, dtype).apply({"params": convolutions}, inputs)
-    return features.astype(jnp.float32)
+    return jnp.asarray(features, jnp.float32)

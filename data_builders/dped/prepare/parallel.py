@@ -72,8 +72,11 @@ def run_processes(
 def _start_worker() -> None:
     """Keeps a worker to one thread, and ends it with the process that it works for."""
 
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
     def follow() -> None:
-        multiprocessing.parent_process().join()
+        parent.join()
         os._exit(1)  # a killed parent tells its workers nothing: they would wait for ever
 
     cv2.setNumThreads(1)
