@@ -48,7 +48,7 @@ def make_validation(
       source: the split, from `input_pipeline.open_split`.
     """
     eval_step = jax.jit(make_eval_step(config))
-    judge = jax.jit(make_discriminator_eval_step(config)) if config.loss.texture else None
+    judge: Any = jax.jit(make_discriminator_eval_step(config)) if config.loss.texture else None
 
     def pairs():
         return input_pipeline.eval_batches(source, config.eval.batch_size, config.eval.num_pairs)
@@ -57,7 +57,7 @@ def make_validation(
         variables = jax.device_get(state.generator.variables)
         scores = score_batches(lambda phone: eval_step(variables, phone), pairs())
         summary = summarize(scores["enhanced"])
-        if judge:
+        if judge and state.discriminator:
             discriminator = jax.device_get(state.discriminator.variables)
             accuracies = [
                 judge(discriminator, eval_step(variables, batch["phone"]), to_float(batch["dslr"]))
