@@ -26,6 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from dped_jax import cli
@@ -129,10 +130,7 @@ def save(
       OSError: it could not be written; older checkpoints are untouched.
     """
     items = {"generator": _flat(generator)} | ({"training": _flat(training)} if training else {})
-    args = {
-        item: ocp.args.StandardSave(unflatten_dict(arrays, sep="/"))
-        for item, arrays in items.items()
-    }
+    args = {item: ocp.args.StandardSave(unflatten_dict(a, sep="/")) for item, a in items.items()}
     args["meta"] = ocp.args.JsonSave({"checksums": _checksums(items), "data_state": data_state})
     num_bytes = sum(array.nbytes for arrays in items.values() for array in arrays.values())
     if jax.process_index() == 0:
@@ -200,9 +198,7 @@ def fill(template: Any, arrays: dict[str, np.ndarray], where: object) -> Any:
 def restore_state(
     workdir: pathlib.Path, template: "TrainState"
 ) -> "tuple[TrainState, Tree] | None":
-    """Restores the newest checkpoint that can be read.
-
-    Damaged ones are moved to `unreadable/` and named in a warning.
+    """Restores the newest checkpoint that can be read; damaged ones are moved to `unreadable/`.
 
     Args:
       workdir: the run's.
@@ -214,7 +210,10 @@ def restore_state(
     Raises:
       InputError: the workdir holds a converted model, or another network.
     """
-    for step in reversed(list_steps(workdir)):
+    steps = list_steps(workdir)
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices("before any process changes them")
+    for step in reversed(steps):
         where = workdir / "checkpoints" / str(step)
         if not (where / "training").exists() and (where / "generator").exists():
             remedy = f"to go on from it give another --workdir --config.train.init_from={workdir}"
@@ -241,10 +240,8 @@ def restore_state(
 
 def list_steps(workdir: pathlib.Path) -> list[int]:
     """Steps of the checkpoints of a workdir, ascending; none where there is no workdir."""
-    if not (workdir / "checkpoints").is_dir():
-        return []
-    with open_manager(workdir, read_only=True) as manager:
-        return sorted(manager.all_steps())
+    # Not by a manager: opening one waits for all processes, which may not all find the folder yet.
+    return sorted(int(p.name) for p in (workdir / "checkpoints").glob("*") if p.name.isdigit())
 
 
 def load_generator(
