@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from fake_devices import xla_flags
 from flax.traverse_util import flatten_dict
 
 from dped_jax import checkpoint, metrics_writer, train
@@ -259,7 +260,7 @@ def test_two_processes_train_as_one_with_as_many_devices(tmp_path, tiny_config):
                 *(f"--coordinator=localhost:{port}", "--num_processes=2", f"--process_id={i}"),
             ],
             cwd=tiny.ROOT,
-            env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
+            env=os.environ | {"XLA_FLAGS": xla_flags(2)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
