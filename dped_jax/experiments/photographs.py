@@ -32,7 +32,7 @@ from dped_jax.enhance.worker import (
 )
 from dped_jax.evaluate.scores import SCORES, score_batches
 from dped_jax.images import photo_files
-from dped_jax.images.folders import by_number, list_images, matching_images
+from dped_jax.images.folders import by_number, list_images, matching_images, some
 from dped_jax.pages import outputs, sheets, web_page
 
 TITLE = "Figures 8, 9 and 11 to 18: whole photographs"
