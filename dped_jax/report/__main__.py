@@ -12,11 +12,11 @@ from html import escape
 from absl import flags
 
 from dped_jax import checkpoint, cli
+from dped_jax.metrics_writer import read_metrics
 from dped_jax.pages import web_page
 from dped_jax.report.page import (
     latest_sample,
     patch_grid,
-    read_metrics,
     read_photos,
     read_scores,
     score_table,

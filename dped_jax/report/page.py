@@ -1,7 +1,6 @@
 """What the page of dped_jax.report is made of."""
 
 import json
-import math
 import pathlib
 from typing import Any
 
@@ -26,28 +25,6 @@ def read_scores(path: pathlib.Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"--scores={path}: not what dped_jax.evaluate --json writes") from error
     return scores
-
-
-def read_metrics(path: pathlib.Path) -> dict[str, Series]:
-    """Reads the finite values of a metrics.jsonl by group: "train" and "validation".
-
-    Raises InputError where the file has another form, or lacks losses or validation PSNR.
-    """
-    groups: dict[str, Series] = {"train": {}, "validation": {}}
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
-        try:
-            values = json.loads(line)
-            step, series = int(values.pop("step")), groups[values.pop("group")]
-            for name, value in values.items():
-                if math.isfinite(value):
-                    series.setdefault(name, []).append((step, value))
-        except json.JSONDecodeError:  # cut off by a kill
-            continue
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}, line {number}: not metrics of dped_jax.train") from error
-    if not groups["train"] or "psnr" not in groups["validation"]:
-        raise InputError(f"{path}: no metrics yet; dped_jax.train writes them")
-    return groups
 
 
 def read_photos(before: pathlib.Path, after: pathlib.Path) -> list[tuple[str, Any, Any]]:
@@ -99,7 +76,8 @@ def patch_grid(step: int, grid: np.ndarray) -> str:
 
 def training_curves(metrics: dict[str, Series]) -> str:
     """Charts of the losses and of the validation PSNR, from what `read_metrics` gives."""
-    losses = {name: c for name, c in metrics["train"].items() if not name.endswith("accuracy")}
+    others = ("learning_rate", "patches_per_second", "discriminator_accuracy")
+    losses = {name: curve for name, curve in metrics["train"].items() if name not in others}
     if len(losses) == 2:
         losses.pop("total", None)  # of a single term
     validation = {"PSNR": metrics["validation"]["psnr"]}

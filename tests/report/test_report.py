@@ -16,9 +16,10 @@ from absl import flags
 
 from configs import demo
 from dped_jax.cli import InputError
+from dped_jax.metrics_writer import read_metrics
 from dped_jax.pages import web_page
 from dped_jax.report import __main__ as command
-from dped_jax.report.page import read_metrics, read_photos, training_curves
+from dped_jax.report.page import read_photos, training_curves
 
 VOID = {"img", "input", "meta", "br"}
 SCORES = {
@@ -28,7 +29,7 @@ SCORES = {
     "enhanced": {"psnr": 25.1012, "ms_ssim": 0.95678, "ssim": 0.87654, "identical_pairs": 5},
 }
 METRICS = [
-    {"step": 10, "group": "train", "mse": 0.1, "total": 0.2},
+    {"step": 10, "group": "train", "time": 1.5, "mse": 0.1, "total": 0.2},
     {"step": 20, "group": "train", "mse": 0.01, "total": 0.02},
     {"step": 20, "group": "validation", "psnr": 21.5, "ms_ssim": 0.9, "identical_pairs": 0},
     {"step": 40, "group": "train", "mse": 0.001, "total": float("nan")},
@@ -238,8 +239,9 @@ def test_curves_run_where_their_values_are(run):
         assert word in Page(chart).text
 
 
-def test_curves_of_several_terms_and_not_of_accuracy():
-    train = {name: [(1, 0.1), (2, 0.2)] for name in ("color", "tv", "total", "d_accuracy")}
+def test_curves_of_several_terms_and_of_losses_alone():
+    others = ("discriminator_accuracy", "learning_rate", "patches_per_second")
+    train = {name: [(1, 0.1), (2, 0.2)] for name in ("color", "tv", "total", *others)}
     chart = training_curves({"train": train, "validation": {"psnr": [(2, 20.0)]}})
     assert len(corners(chart)) == 4
     assert "color tv total" in Page(chart).text
