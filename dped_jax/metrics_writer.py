@@ -118,15 +118,15 @@ def describe_start(
     """
     size, batch_size = config.data.crop or 100, config.train.batch_size
     lines = {
-        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}, JAX {jax.__version__}",
-        "pairs": ", ".join(f"{num:,} {split}" for split, num in pairs.items()),
-        "batch": f"{batch_size} pairs of {size} x {size}, {flops / 1e9:,.1f} GFLOP a step",
-        "steps": f"{int(state.step):,} of {config.train.num_steps:,} done",
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}, JAX {jax.__version__}"
     }
     for name in ("generator", "discriminator"):
         if network := getattr(state, name):
             num = sum(leaf.size for leaf in jax.tree.leaves(network.params))
             lines[name] = f"{config[name].architecture}, {num:,} parameters"
+    lines["pairs"] = ", ".join(f"{num:,} {split}" for split, num in pairs.items())
+    lines["batch"] = f"{batch_size} pairs of {size} x {size}, {flops / 1e9:,.1f} GFLOP a step"
+    lines["steps"] = f"{int(state.step):,} of {config.train.num_steps:,} done"
     return "\n".join(f"{name:<14} {text}" for name, text in lines.items())
 
 
