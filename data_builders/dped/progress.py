@@ -31,5 +31,5 @@ def progress_bar(*args: Any, **options: Any) -> tqdm:
     """
     if sys.stderr.isatty():
         return tqdm(*args, **options)
-    every = {"mininterval": LOG_SECONDS, "maxinterval": LOG_SECONDS, "delay": LOG_SECONDS}
+    every = {"mininterval": LOG_SECONDS, "delay": LOG_SECONDS, "miniters": 0}
     return tqdm(*args, **options | every | {"file": _Lines(sys.stderr)})
