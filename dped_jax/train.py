@@ -25,6 +25,7 @@ from dped_jax.evaluate.scores import format_summary, score_batches, summarize
 from dped_jax.images.pixels import to_float
 from dped_jax.models import vgg_files
 from dped_jax.models.generator import make_eval_step
+from dped_jax.progress import progress_bar
 from dped_jax.train_state import TrainState, create_train_state
 from dped_jax.train_step import make_discriminator_eval_step, make_train_step
 
@@ -189,7 +190,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
     validate = make_validation(config, writer)
 
     pending: list[tuple[int, dict[str, jax.Array]]] = []
-    progress = tqdm(
+    progress = progress_bar(
         total=options.num_steps * options.batch_size,
         initial=start * options.batch_size,
         unit="pairs",
@@ -208,13 +209,13 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
             saving = evaluating or step % options.checkpoint_every_steps == 0
             if saving or step % options.log_every_steps == 0:
                 means = mean_metrics(pending, manager)
-                pending = []
                 progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
                 if writer:
-                    writer.scalars(step, "train", means)
+                    writer.train_scalars(config, step, means, len(pending))
                 if writer and evaluating:
                     listed = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
                     tqdm.write(f"step {step}  {listed}")
+                pending = []
             progress.update(options.batch_size)
             if saving:
                 scores = validate(step, state) if evaluating else None

@@ -34,8 +34,8 @@ class TrainState(flax.struct.PyTreeNode):
     discriminator: NetworkState | None
 
 
-def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
-    """Adam as both networks use it (section 3.2.3).
+def learning_rate(config: ml_collections.ConfigDict) -> float | optax.Schedule:
+    """The learning rate of both networks, or its schedule by the number of steps done.
 
     Raises:
       ValueError: the schedule is unknown, or warms up for as long as the training.
@@ -45,11 +45,21 @@ def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransform
     if not 0 <= warmup < options.num_steps:
         raise ValueError(f"train.warmup_steps={warmup}: use less than train.num_steps")
     if options.schedule == "constant":
-        return optax.adam(optax.linear_schedule(0.0, rate, warmup) if warmup else rate)
+        return optax.linear_schedule(0.0, rate, warmup) if warmup else rate
     if options.schedule == "cosine":
-        steps = options.num_steps
-        return optax.adam(optax.warmup_cosine_decay_schedule(0.0, rate, warmup, steps))
+        return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, options.num_steps)
     raise ValueError(f"train.schedule={options.schedule!r}: use constant or cosine")
+
+
+def learning_rate_at(config: ml_collections.ConfigDict, step: int) -> float:
+    """The learning rate of a step, counted from 1."""
+    rate = learning_rate(config)
+    return float(rate(step - 1) if callable(rate) else rate)
+
+
+def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
+    """Adam as both networks use it (section 3.2.3)."""
+    return optax.adam(learning_rate(config))
 
 
 def create_train_state(config: ml_collections.ConfigDict, key: jax.Array) -> TrainState:

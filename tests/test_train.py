@@ -118,11 +118,7 @@ def test_killed_and_resumed_training_is_bitwise_the_same(tmp_path, tiny_config):
     assert expected.keys() == found.keys()
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-    logged = [
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("whole", "killed")
-    ]
-    assert logged[0] == logged[1]
+    assert tiny.logged(tmp_path / "whole") == tiny.logged(tmp_path / "killed")
 
 
 def test_another_config_is_refused_with_the_fields_named(trained):
@@ -270,11 +266,7 @@ def test_two_processes_train_as_one_with_as_many_devices(tmp_path, tiny_config):
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
     train.train(tiny_config, tmp_path / "one")
-    logged = [
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("one", "two")
-    ]
-    for one, two in zip(*logged, strict=True):
+    for one, two in zip(*(tiny.logged(tmp_path / name) for name in ("one", "two")), strict=True):
         assert one.keys() == two.keys()
         for name in one.keys() - {"group"}:
             assert two[name] == pytest.approx(one[name], rel=1e-3, abs=1e-6), (one["step"], name)
