@@ -2,8 +2,9 @@
 
 What a model has seen is the train split of the dataset that its workdir names, and of those of the
 workdirs that it was started from (`train.init_from`). The builder keeps the splits of one dataset
-apart, so the dataset that a model was trained on needs no reading. Of any other dataset the train
-split is compared with the patches to be scored:
+apart, so the dataset that a model was trained on needs no reading, wherever it lies now: its
+fingerprint tells (see `input_pipeline.fingerprint`). Of any other dataset the train split is
+compared with the patches to be scored:
 
 - A DSLR patch with the same bytes is the same patch: refused. Blank patches (sky) are passed over,
   since those of different photographs are often the same to the byte.
@@ -11,8 +12,9 @@ split is compared with the patches to be scored:
   refused, whatever its patches look like. Cameras number their pictures alike, so two IMG_0001 need
   not be the same; only a person can tell, and says so with --allow_seen.
 
-A dataset that was built anew with other splits since the training is not noticed, nor are copies of
-a patch that were encoded again.
+A dataset that was built anew with another train split since the training is refused, as nobody can
+tell any more what the model has seen; of a workdir without a fingerprint, as old ones are, this is
+not noticed. Copies of a patch that were encoded again are not noticed.
 """
 
 import hashlib
@@ -25,7 +27,7 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from dped_jax import checkpoint, input_pipeline
+from dped_jax import checkpoint, input_pipeline, resume
 from dped_jax.cli import InputError
 from dped_jax.images.folders import some
 from dped_jax.progress import progress_bar
@@ -38,14 +40,13 @@ class SeenInTrainingError(InputError):
     """A model was trained on what it is to be scored on."""
 
 
-def check_held_out(
-    workdir: pathlib.Path, config: ml_collections.ConfigDict, split: str
-) -> list[str]:
+def check_held_out(workdir: pathlib.Path, data_dir: str, phone: str, split: str) -> list[str]:
     """Checks that a model has not seen the patches and photographs of a split in training.
 
     Args:
       workdir: of the model.
-      config: its `data` says which dataset is to be scored.
+      data_dir: where the dataset is that is to be scored.
+      phone: which dataset.
       split: which split of it; train is not checked, since there seen patches are meant.
 
     Returns:
@@ -59,22 +60,32 @@ def check_held_out(
     remarks: list[str] = []
     if split == "train":
         return remarks
-    scored_folder = input_pipeline.dataset_folder(config).resolve()
-    checked = {scored_folder}
+    scored_folder = input_pipeline.dataset_folder(data_dir, phone).resolve()
+    checked: list[Any] = [(scored_folder, None)]
     digests: dict[bytes, str] = {}
     photos: set[bytes] = set()
-    for model, trained in _history(workdir, remarks):
-        folder = input_pipeline.dataset_folder(trained).resolve()
-        if folder in checked:
+    for model, config in _history(workdir, remarks):
+        trained = config.data.data_dir, config.data.phone
+        folder = input_pipeline.dataset_folder(*trained).resolve()
+        recorded = resume.read_dataset(model)
+        is_apart = recorded and _same_split(recorded, (data_dir, phone), split)
+        if is_apart or (folder, recorded) in checked:
             continue
-        checked.add(folder)
+        checked.append((folder, recorded))
         try:
-            source = input_pipeline.open_split(trained, "train")
+            if recorded and not _same_split(recorded, trained, "train"):
+                raise InputError(f"{folder} was built anew since then, with another train split")
+            source = input_pipeline.open_split(*trained, "train")
         except InputError as error:
+            if folder == scored_folder:
+                raise SeenInTrainingError(
+                    f"{workdir}: {error}: {model} may have seen what is in its {split} split now; "
+                    "score it on others, or give --allow_seen"
+                ) from error
             remarks.append(f"{model}: cannot be checked for what it was trained on: {error}")
             continue
         if not digests:
-            scored = input_pipeline.open_split(config, split)
+            scored = input_pipeline.open_split(data_dir, phone, split)
             digests = {_digest(record): record["name"].decode() for record in scored}
             photos = {record["photo"] for record in scored} - {b""}
         seen, shared = _compare(digests, photos, source, f"checking {folder}")
@@ -116,6 +127,13 @@ def _history(
             return
         yield path, config
         workdir = config.train.init_from
+
+
+def _same_split(recorded: dict[str, Any], dataset: tuple[str, str], split: str) -> bool:
+    """Whether a split of a dataset is, byte for byte, that of the dataset that was recorded."""
+    return recorded["splits"].get(split) == input_pipeline.fingerprint(*dataset)["splits"].get(
+        split
+    )
 
 
 def _compare(
