@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import tiny
 
-from dped_jax import checkpoint, metrics, train
+from dped_jax import checkpoint, metrics
+from dped_jax.train.loop import train
 
 README = tiny.ROOT / "README.md"
 PAGES = [README, *sorted((tiny.ROOT / "docs").glob("*.md"))]
@@ -127,7 +128,7 @@ def library(tmp_path_factory, tiny_data) -> tuple[pathlib.Path, dict]:
     (folder / "data" / "tfds").symlink_to(tiny_data)
     config = tiny.tiny_config(tiny_data)
     config.train.num_steps = 2
-    train.train(config, folder / "runs" / "iphone")
+    train(config, folder / "runs" / "iphone")
     rng = np.random.default_rng(0)
     cv2.imwrite(str(folder / "photo.jpg"), rng.integers(0, 256, (40, 60, 3), np.uint8))
     page = (tiny.ROOT / "docs" / "library.md").read_text()

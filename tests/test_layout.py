@@ -14,8 +14,7 @@ import tiny
 
 MOST_LINES, MOST_CORE_LINES = 300, 2400
 BASE = {"cli", "progress", "images", "models"}
-COMMANDS = {"evaluate", "enhance", "export", "pages", "report"}
-TRAIN = {"train"}  # it scores as evaluate does
+COMMANDS = {"convert", "enhance", "evaluate", "export", "pages", "report", "train"}
 TOP = {"experiments", "study"}
 TRAINING = ("losses", "train_step", "train_state", "models.vgg", "models.vgg_files")
 HEAVY = ("tensorflow_datasets", "tensorflow", "grain", "torch")
@@ -45,9 +44,7 @@ def imported_by(file: pathlib.Path, package: str) -> set[str]:
 
 def layer(module: str) -> int:
     part = module.split(".")[1]
-    return next(
-        (i for i, parts in ((0, BASE), (2, COMMANDS), (3, TRAIN), (4, TOP)) if part in parts), 1
-    )
+    return next((i for i, parts in ((0, BASE), (2, COMMANDS), (3, TOP)) if part in parts), 1)
 
 
 GRAPH = {

@@ -27,10 +27,11 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from dped_jax import checkpoint, input_pipeline, resume
+from dped_jax import checkpoint, input_pipeline
 from dped_jax.cli import InputError
 from dped_jax.images.folders import some
 from dped_jax.progress import progress_bar
+from dped_jax.train import resume
 
 BLANK_RANGE = 8  # levels; a patch whose channels all vary less looks like any other blank one
 SHOWN = 3  # names in a message about many

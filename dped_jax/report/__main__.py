@@ -12,7 +12,6 @@ from html import escape
 from absl import flags
 
 from dped_jax import checkpoint, cli
-from dped_jax.metrics_writer import read_metrics
 from dped_jax.pages import web_page
 from dped_jax.report.page import (
     best_sample,
@@ -23,6 +22,7 @@ from dped_jax.report.page import (
     score_table,
     training_curves,
 )
+from dped_jax.train.metrics_writer import read_metrics
 
 
 def main(argv: list[str]) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 from dped_jax.cli import InputError
 from dped_jax.evaluate.scores import SCORES
 from dped_jax.images.folders import list_images, matching_images, read_image, some
-from dped_jax.metrics_writer import Curve
 from dped_jax.pages import sheets, web_page
 from dped_jax.pages.web_page import Series
+from dped_jax.train.metrics_writer import Curve
 
 TARGET_SIDE = 380  # pixels; three beside each other fit a window of 1280
 SCORES = SCORES | {"identical_pairs": ("Identical pairs (left out of PSNR)", "d")}

@@ -12,11 +12,12 @@ import pytest
 import tiny
 from tqdm import tqdm
 
-from dped_jax import checkpoint, metrics, train
+from dped_jax import checkpoint, metrics
 from dped_jax.cli import InputError
 from dped_jax.evaluate import batches
 from dped_jax.evaluate.batches import folder_batches
 from dped_jax.evaluate.scores import DPED_BATCH_SIZE, format_summary, score_batches, summarize
+from dped_jax.train.loop import train
 
 
 def write_folders(root, num=5, size=(40, 48), **differing):
@@ -112,7 +113,7 @@ def test_pictures_of_the_release_score_as_its_floats(shared_data, tmp_path):
 
 def test_a_workdir_is_scored_on_its_test_split(tmp_path, tiny_config):
     workdir = tmp_path / "w"
-    train.train(tiny_config, workdir)
+    train(tiny_config, workdir)
     result = tiny.command(
         "dped_jax.evaluate", f"--workdir={workdir}", f"--json={tmp_path / 'scores.json'}"
     )

@@ -16,10 +16,10 @@ from absl import flags
 
 from configs import demo
 from dped_jax.cli import InputError
-from dped_jax.metrics_writer import read_metrics
 from dped_jax.pages import web_page
 from dped_jax.report import __main__ as command
 from dped_jax.report.page import read_photos, training_curves
+from dped_jax.train.metrics_writer import read_metrics
 
 VOID = {"img", "input", "meta", "br"}
 SCORES = {
