@@ -123,11 +123,17 @@ def _history(
         except InputError as error:
             remarks.append(f"{path}: cannot be checked for what it was trained on: {error}")
             return
-        if checkpoint.is_converted(path):
+        if _is_converted(path):
             logging.info("%s: a converted model; what it was trained on is not known", path)
             return
         yield path, config
         workdir = config.train.init_from
+
+
+def _is_converted(workdir: pathlib.Path) -> bool:
+    """Whether a workdir holds a generator but no state of a training, as dped_jax.convert's do."""
+    folder = workdir / "checkpoints"
+    return any(folder.glob("*/generator")) and not any(folder.glob("*/training"))
 
 
 def _same_split(recorded: dict[str, Any], dataset: tuple[str, str], split: str) -> bool:

@@ -9,6 +9,7 @@ import jax
 import ml_collections
 import numpy as np
 from absl import logging
+from flax.traverse_util import flatten_dict
 from tqdm import tqdm
 
 from dped_jax import check_config, checkpoint, input_pipeline
@@ -48,7 +49,10 @@ def initial_state(
         logging.info("resuming %s at step %d", workdir, step)
         return restored
     if config.train.init_from:
-        generator = checkpoint.initial_generator(config.train.init_from, state.generator)
+        _, variables, _ = checkpoint.load_generator(pathlib.Path(config.train.init_from))
+        where = f"config.train.init_from={config.train.init_from}"
+        found = checkpoint.fill(state.generator.variables, flatten_dict(variables, sep="/"), where)
+        generator = state.generator.replace(**found)
         return state.replace(generator=generator), None
     return state, None
 
