@@ -215,10 +215,14 @@ print((peak() - small) / (3e6 - 0.18e6))
     [("memory", "half", 128), ("disk", "float32", 0)],
 )
 def test_memory_a_pixel(place, precision, planes):
-    """Bytes a pixel of a network of 32 channels: two planes, and some for photo and output."""
+    """Bytes a pixel of a network of 32 channels: two planes, and some for photo and output.
+
+    Photo and output are 15; allocators hold some 100 MB more or less in either photograph, which is
+    35 a pixel here. Planes that are kept in memory after all would be 256.
+    """
     argv = [sys.executable, "-c", MEASURE, place, precision]
     result = subprocess.run(argv, cwd=tiny.ROOT, capture_output=True, text=True, check=True)
-    assert float(result.stdout) < planes * 1.7 + 40
+    assert float(result.stdout) < planes * 1.7 + 80
 
 
 def test_devices_share_the_photographs_of_a_folder(tmp_path):
