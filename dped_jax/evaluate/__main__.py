@@ -44,13 +44,13 @@ def _batches() -> Iterator[Batch]:
     if FLAGS.enhanced_dir and not (FLAGS.data_dir and FLAGS.phone):
         raise InputError("--enhanced_dir: needs --data_dir and --phone, or --dslr_dir")
     trained = checkpoint.read_config(FLAGS.workdir).data if FLAGS.workdir else {}
-    dataset = [FLAGS[name].value or trained[name] for name in ("data_dir", "phone")]
-    source = input_pipeline.open_split(*dataset, FLAGS.split)
+    data_dir, phone = FLAGS.data_dir or trained["data_dir"], FLAGS.phone or trained["phone"]
+    source = input_pipeline.open_split(data_dir, phone, FLAGS.split)
     if FLAGS.enhanced_dir:
         batches = split_batches(source, pathlib.Path(FLAGS.enhanced_dir), DPED_BATCH_SIZE)
         return with_progress(batches, len(source))
     if not FLAGS.allow_seen:
-        for remark in held_out.check_held_out(FLAGS.workdir, *dataset, FLAGS.split):
+        for remark in held_out.check_held_out(FLAGS.workdir, data_dir, phone, FLAGS.split):
             logging.warning("%s", remark)
     return with_progress(input_pipeline.eval_batches(source, DPED_BATCH_SIZE), len(source))
 

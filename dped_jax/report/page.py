@@ -65,7 +65,7 @@ def read_photos(
             sizes = " and ".join(f"{path} {image.shape[:2]}" for path, image in images.items())
             raise InputError(f"{sizes} differ in size (height, width)")
         wanted = read_image(targets[name]) if name in targets else None
-        photos.append(Shown(name, *(images[path] for path in pair.values()), wanted))
+        photos.append(Shown(name, images[pair["before"]], images[pair["after"]], wanted))
     if target and all(photo.target is None for photo in photos):
         names = some(photo.name for photo in photos)
         raise InputError(f"--target={target}: holds none of the photographs ({names})")

@@ -19,7 +19,7 @@ from dped_jax.cli import InputError
 from dped_jax.images.pixels import to_integers
 from dped_jax.train_state import TrainState, learning_rate_at
 
-Curve = list[tuple[int, float]]  # (step, value)
+Curve = list[tuple[float, float]]  # (step, value)
 
 
 class MetricsWriter:
