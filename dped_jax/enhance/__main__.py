@@ -64,9 +64,9 @@ def main(argv: list[str]) -> None:
         jobs, [Worker(config, variables, device, settings) for device in devices]
     )
     seconds = time.monotonic() - start
-    num = f"{len(jobs) - len(failures)} of {len(jobs)}" if failures else str(len(jobs))
+    done = f"{len(jobs) - len(failures)} of {len(jobs)}" if failures else str(len(jobs))
     rate = f"{megapixels:.2f} MP in {seconds:.0f} s, {megapixels / seconds:.2f} MP/s"
-    print(f"photographs enhanced: {num}, {rate} (in {target})")
+    print(f"photographs enhanced: {done}, {rate} (in {target})")
     for failure in failures[:-1]:
         print(f"error: {failure}", file=sys.stderr)
     if failures:

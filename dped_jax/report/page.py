@@ -91,7 +91,7 @@ def best_sample(folder: pathlib.Path, psnr: Curve) -> tuple[int, np.ndarray]:
     It is the step that `dped_jax.evaluate` scores by default. Raises InputError where there is no
     such picture.
     """
-    step, _ = max(psnr, key=lambda point: (point[1], point[0]))
+    step = int(max(psnr, key=lambda point: (point[1], point[0]))[0])
     path = folder / f"{step:08d}.png"
     if not path.exists():
         raise InputError(f"{path}: no such picture; dped_jax.train writes it")
