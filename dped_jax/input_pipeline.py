@@ -16,10 +16,10 @@ import grain
 import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from dped_jax import cli
 from dped_jax.cli import InputError
+from dped_jax.progress import progress_bar
 
 PATCH_SIZE = 100  # pixels (section 3.2.1)
 DATASET_VERSION = "1.1.0"  # what data_builders.dped.build makes
@@ -92,7 +92,7 @@ def fingerprint(data_dir: str | pathlib.Path, phone: str) -> dict[str, Any]:
         known = {}
     found = {}
     files = [file for name in shards for file in shards[name]]
-    for file in tqdm(files, "checksums of the dataset", leave=False, disable=None, unit=" files"):
+    for file in progress_bar(files, "checksums of the dataset", leave=False, unit=" files"):
         stamp = [file.stat().st_size, file.stat().st_mtime_ns]
         found[file.name] = known.get(file.name)
         if not found[file.name] or found[file.name]["stamp"] != stamp:

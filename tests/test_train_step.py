@@ -8,7 +8,7 @@ import pytest
 from configs import paper, release
 from dped_jax.models import vgg_files
 from dped_jax.train_state import create_train_state, make_optimizer
-from dped_jax.train_step import draw_labels, make_train_step
+from dped_jax.train_step import count_flops, draw_labels, make_train_step
 
 NUM_PAIRS, SIZE, NUM_STEPS = 8, 40, 3
 
@@ -227,3 +227,16 @@ def test_learning_rate_schedules(schedule):
     expected = 0.1 * np.concatenate([[0, 0.25, 0.5, 0.75], after[schedule]])
     tolerance = 0.1 * (2 * np.finfo(np.float32).eps + 1e-8)
     np.testing.assert_allclose(sizes, expected, rtol=0, atol=tolerance)
+
+
+def test_flops_are_those_of_the_convolutions(tiny_config):
+    """Multiply-adds are done again for weights and inputs, not the first ones."""
+    options = tiny_config.loss
+    options.mse, options.color, options.texture, options.tv = 1.0, 0.0, 0.0, 0.0
+    tiny_config.generator.num_blocks, tiny_config.train.batch_size = 0, 6
+    state = create_train_state(tiny_config, jax.random.PRNGKey(0))
+    first, post, last = 9 * 9 * 3 * 4, 3 * 3 * 4 * 4, 9 * 9 * 4 * 3
+    expected = 2 * 6 * 100 * 100 * (2 * first + 3 * (post + post + last))
+    # Less at the borders, where kernels reach into zeros (2 to 4 % of 9x9), and a few per value
+    # and channel for activations, biases and the loss.
+    assert count_flops(tiny_config, state, None) == pytest.approx(expected, rel=0.1)

@@ -21,6 +21,7 @@ from dped_jax.train import metrics_writer, resume
 from dped_jax.train.devices import choose_devices, make_step_on_devices, replicate
 from dped_jax.train.validation import make_samples, make_validation
 from dped_jax.train_state import TrainState, create_train_state
+from dped_jax.train_step import count_flops
 
 
 def load_vgg(config: ml_collections.ConfigDict) -> Any:
@@ -129,6 +130,9 @@ def train(
     state, vgg_params = replicate((state, vgg_params), devices)
     step_on_devices = make_step_on_devices(config, devices)
     writer = metrics_writer.MetricsWriter(workdir, start) if jax.process_index() == 0 else None
+    flops, splits = count_flops(config, state, vgg_params), fingerprint["splits"]
+    if writer:
+        print(metrics_writer.describe_start(config, state, devices, splits, flops), flush=True)
 
     pending: list[tuple[int, dict[str, jax.Array]]] = []
     progress = progress_bar(

@@ -6,7 +6,7 @@ import json
 import math
 import pathlib
 import time
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import jax
@@ -106,25 +106,28 @@ def read_metrics(path: pathlib.Path) -> dict[str, dict[str, Curve]]:
 
 
 def describe_start(
-    config: ml_collections.ConfigDict, state: TrainState, pairs: dict[str, int], flops: float
+    config: ml_collections.ConfigDict,
+    state: TrainState,
+    devices: list[jax.Device],
+    splits: dict[str, dict[str, Any]],
+    flops: float,
 ) -> str:
     """A few lines for people on what is about to be trained.
 
     Args:
       config: the experiment.
       state: the first one, of this start.
-      pairs: in each split that is used.
-      flops: of a step, on all devices.
+      devices: those that are used.
+      splits: of the dataset, as from `input_pipeline.fingerprint`.
+      flops: of a step, on all devices together.
     """
     size, batch_size = config.data.crop or 100, config.train.batch_size
-    lines = {
-        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}, JAX {jax.__version__}"
-    }
+    lines = {"devices": f"{len(devices)} x {devices[0].device_kind}, JAX {jax.__version__}"}
     for name in ("generator", "discriminator"):
         if network := getattr(state, name):
             num = sum(leaf.size for leaf in jax.tree.leaves(network.params))
             lines[name] = f"{config[name].architecture}, {num:,} parameters"
-    lines["pairs"] = ", ".join(f"{num:,} {split}" for split, num in pairs.items())
+    lines["pairs"] = ", ".join(f"{split['pairs']:,} {name}" for name, split in splits.items())
     lines["batch"] = f"{batch_size} pairs of {size} x {size}, {flops / 1e9:,.1f} GFLOP a step"
     lines["steps"] = f"{int(state.step):,} of {config.train.num_steps:,} done"
     return "\n".join(f"{name:<14} {text}" for name, text in lines.items())

@@ -78,11 +78,14 @@ def test_picture_grid_shows_before_enhanced_target_by_row():
     assert grid[4, ::4, 0].tolist() == [10, 255, 200]
 
 
-def test_a_finished_run_is_left_as_it_is(trained):
+def test_a_finished_run_is_left_as_it_is_and_told_of(trained, capsys):
     config, workdir, _ = trained
     before = saved_arrays(workdir, 4)
     again = train(config, workdir)
     assert int(again.step) == 4
+    told = capsys.readouterr().out
+    for words in ("4 x cpu, JAX", "14 train, 3 validation, 3 test", "GFLOP a step", "4 of 4 done"):
+        assert words in told
     for name, array in saved_arrays(workdir, 4).items():
         np.testing.assert_array_equal(array, before[name])
 
