@@ -1,9 +1,9 @@
 """The layout of a workdir, known to this file alone.
 
     config.json        the resolved configuration, written once
-    checkpoints/STEP/  orbax: items `generator` (parameters, running statistics), `training` (all
-                       else that training needs; absent in a converted model) and `meta` (position
-                       of the data, CRC-32 of every array)
+    checkpoints/STEP/  orbax: items `generator` (parameters, running statistics; averaged where the
+                       config says so), `training` (all else that training needs; absent in a
+                       converted model) and `meta` (position of the data, CRC-32 of every array)
     unreadable/STEP/   checkpoints that failed to restore, moved out of the way
 
 Kept are the newest checkpoints and the one with the best validation PSNR. Arrays are saved from and
@@ -122,14 +122,15 @@ def _flat(tree: Any) -> dict[str, np.ndarray]:
 
 
 def _split_state(state: "TrainState") -> tuple[Tree, Tree]:
-    generator = {"params": state.generator.params, "batch_stats": state.generator.batch_stats}
     training = {
         "step": state.step,
         "key": state.key,
         "generator_opt_state": state.generator.opt_state,
         "discriminator": state.discriminator,
     }
-    return generator, training
+    if state.averaged is not None:
+        training["generator"] = state.generator.variables
+    return state.model, training
 
 
 def save(
@@ -278,9 +279,10 @@ def restore_state(
             step=training["step"],
             key=training["key"],
             generator=template.generator.replace(
-                **generator, opt_state=training["generator_opt_state"]
+                **training.get("generator", generator), opt_state=training["generator_opt_state"]
             ),
             discriminator=training["discriminator"],
+            averaged=None if template.averaged is None else generator,
         )
         return state, restored["meta"]["data_state"]
     manager.reload()

@@ -109,10 +109,13 @@ def train_batches(
     def load(indices: np.ndarray, rng: np.random.Generator) -> Pairs:
         flips = rng.random((batch_size, 2)) < 0.5  # drawn for the global batch
         corners = rng.random((batch_size, 2))
+        transposed = rng.random(batch_size) < 0.5
         pairs = load_pairs(source, indices[own_part])
         if config.data.crop:
             pairs = random_crops(pairs, corners[own_part], config.data.crop)
-        return random_flips(pairs, flips[own_part]) if config.data.flip else pairs
+        if config.data.flip:
+            pairs = random_flips(pairs, flips[own_part])
+        return transposes(pairs, transposed[own_part]) if config.data.transpose else pairs
 
     batches = (
         grain.MapDataset.range(len(source))
@@ -159,6 +162,17 @@ def random_flips(pairs: Pairs, flips: np.ndarray) -> Pairs:
         return np.where(flips[:, 1, None, None, None], images[:, :, ::-1], images)
 
     return {name: flip(images) for name, images in pairs.items()}
+
+
+def transposes(pairs: Pairs, transposed: np.ndarray) -> Pairs:
+    """Exchanges rows and columns of both images of a pair: with flips, the square's 8 symmetries.
+
+    Args:
+      pairs: (n, H, H, 3) arrays.
+      transposed: (n,) bool, whether to.
+    """
+    where = transposed[:, None, None, None]
+    return {name: np.where(where, images.swapaxes(1, 2), images) for name, images in pairs.items()}
 
 
 def eval_batches(

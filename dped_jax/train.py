@@ -60,7 +60,8 @@ def initial_state(
         return restored
     if config.train.init_from:
         generator = checkpoint.initial_generator(config.train.init_from, state.generator)
-        return state.replace(generator=generator), None
+        averaged = None if state.averaged is None else jax.tree.map(np.array, generator.variables)
+        return state.replace(generator=generator, averaged=averaged), None
     return state, None
 
 
@@ -102,7 +103,7 @@ def make_validation(
         return float(np.mean(np.concatenate(accuracies)))
 
     def validate(step: int, state: TrainState) -> dict[str, float]:
-        variables = jax.device_get(state.generator.variables)
+        variables = jax.device_get(state.model)
         scores = score_batches(lambda phone: eval_step(variables, phone), pairs())
         summary = summarize(scores["enhanced"])
         if judge:

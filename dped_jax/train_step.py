@@ -17,10 +17,16 @@ from dped_jax.images.pixels import to_float
 from dped_jax.models import discriminator as discriminators
 from dped_jax.models.generator import make_generator
 from dped_jax.models.vgg import extract_features
-from dped_jax.train_state import NetworkState, TrainState, make_optimizer
+from dped_jax.train_state import NetworkState, TrainState, make_optimizer, update_average
 
 Batch = dict[str, Any]
 DrawLabels = Callable[[jax.Array, int], jax.Array]
+PIXEL_LOSSES = {
+    "mse": losses.mse_loss,
+    "l1": losses.l1_loss,
+    "ssim": losses.ssim_loss,
+    "ms_ssim": losses.ms_ssim_loss,
+}
 
 
 def draw_labels(key: jax.Array, num: int) -> jax.Array:
@@ -48,8 +54,9 @@ def _image_losses(config, vgg_params, enhanced, target) -> dict[str, jax.Array]:
     options = config.loss
     paper = options.definition == "paper"
     terms = {}
-    if options.mse:
-        terms["mse"] = losses.mse_loss(enhanced, target)
+    for name, loss in PIXEL_LOSSES.items():
+        if options[name]:
+            terms[name] = loss(enhanced, target)
     if options.color and paper:
         kernel = losses.gaussian_kernel(
             options.blur_size, options.blur_sigma, options.blur_amplitude
@@ -128,7 +135,8 @@ def make_train_step(
     generator, optimizer = make_generator(config), make_optimizer(config)
     discriminator = discriminators.make_discriminator(config) if config.loss.texture else None
     release = config.loss.definition == "release"
-    weights = {name: config.loss[name] for name in ("color", "texture", "content", "tv", "mse")}
+    names = ("color", "texture", "content", "tv", *PIXEL_LOSSES)
+    weights = {name: config.loss[name] for name in names}
 
     def apply(network, network_state, params, images):
         variables = {"params": params, "batch_stats": network_state.batch_stats}
@@ -174,9 +182,12 @@ def make_train_step(
         grads, (logged, batch_stats, enhanced) = jax.grad(generator_loss, has_aux=True)(
             state.generator.params, state, batch, vgg_params
         )
-        state = state.replace(
-            step=state.step + 1, generator=update(state.generator, grads, batch_stats)
-        )
+        network_state, averaged = update(state.generator, grads, batch_stats), state.averaged
+        if averaged is not None:
+            averaged = update_average(
+                averaged, network_state.variables, state.step, config.train.ema_decay
+            )
+        state = state.replace(step=state.step + 1, generator=network_state, averaged=averaged)
         if discriminator:
             if config.train.discriminator_batch == "next":
                 batch = batch["next"]

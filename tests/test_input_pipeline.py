@@ -73,6 +73,36 @@ def test_flips_are_the_same_for_both_images_of_a_pair():
     np.testing.assert_array_equal(flipped["dslr"], np.array(expected) + 1)
 
 
+def test_flips_and_transposes_make_the_eight_symmetries_of_a_square(tiny_config):
+    tiny_config.data.flip = tiny_config.data.transpose = True
+    batches, _ = draw(tiny_config, 30)
+    plain = input_pipeline.open_split(tiny_config, "train")
+    plain = input_pipeline.load_pairs(plain, range(len(plain)))
+    symmetries = [
+        (
+            k,
+            flipped,
+            {n: np.rot90(x[:, ::-1] if flipped else x, k, (1, 2)) for n, x in plain.items()},
+        )
+        for k in range(4)
+        for flipped in (False, True)
+    ]
+    seen = set()
+    for batch in batches:
+        for phone, dslr in zip(batch["phone"], batch["dslr"], strict=True):
+            same = {
+                (k, flipped)
+                for k, flipped, images in symmetries
+                if any(
+                    np.array_equal(phone, a) and np.array_equal(dslr, b)
+                    for a, b in zip(images["phone"], images["dslr"], strict=True)
+                )
+            }
+            assert len(same) == 1
+            seen |= same
+    assert len(seen) == 8
+
+
 def test_crops_are_at_the_same_place_of_both_images(tiny_config):
     images = np.arange(2 * 5 * 6 * 3).reshape(2, 5, 6, 3)
     corners = np.array([[0.0, 0.0], [0.99, 0.5]])

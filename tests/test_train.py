@@ -85,8 +85,9 @@ def test_a_finished_run_is_left_as_it_is(trained):
 
 
 def test_killed_and_resumed_training_is_bitwise_the_same(tmp_path, tiny_config):
-    tiny_config.data.flip = True
+    tiny_config.data.flip = tiny_config.data.transpose = True
     tiny_config.train.discriminator_batch = "next"
+    tiny_config.train.update({"ema_decay": 0.9, "weight_decay": 0.1, "clip_norm": 1.0})
     tiny_config.train.num_steps = 12
     tiny_config.train.checkpoint_every_steps = 3
     tiny_config.train.eval_every_steps = 12
