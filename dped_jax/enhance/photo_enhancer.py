@@ -21,14 +21,14 @@ import ml_collections
 import numpy as np
 
 from dped_jax import checkpoint
-from dped_jax.enhance import activations, sections
+from dped_jax.enhance import activations, sections, windows
 from dped_jax.enhance.activations import Grid, Plane, Storage
 from dped_jax.enhance.sections import Tree
+from dped_jax.enhance.statistics import Statistics
 from dped_jax.images.pixels import check_photo, to_float, to_integers
 from dped_jax.models.generator import Generator, make_generator
 
 TILE = (64, 512)  # rows, columns: activations of few MB run fastest on CPU
-SINGLE_SWEEP_TILE = (256, 512)  # of networks that recompute the surroundings
 BASE_BYTES = 0.7e9  # of the process itself, and the tiles under way
 BYTES_PER_PIXEL = 30  # of the photograph as it is read, computed and written
 FRAGMENTATION = 1.6  # what the allocator takes for tiles that are replaced over and over
@@ -50,10 +50,9 @@ class PhotoEnhancer:
         self._network = make_generator(config)
         self._device = device or jax.devices()[0]
         self._variables = jax.device_put({"batch_stats": {}} | dict(variables), self._device)
-        num = self._network.num_sections
+        # Deep networks with norms of the whole photograph keep activations between sweeps.
         self._by_section = isinstance(self._network, Generator) and self._network.norm == "instance"
-        self._sweeps = [(k,) for k in range(num)] if self._by_section else [tuple(range(num))]
-        self._tile = TILE if len(self._sweeps) > 1 else SINGLE_SWEEP_TILE
+        self._tile = TILE
 
     def whole(self, photo: np.ndarray) -> np.ndarray:
         """Enhances a photograph in one piece, for comparison; arguments and result as a call's."""
@@ -62,7 +61,7 @@ class PhotoEnhancer:
 
     def plane_bytes(self, height: int, width: int, half: bool = False) -> int:
         """What the activations of a photograph take, wherever they are kept."""
-        if len(self._sweeps) == 1:
+        if not self._by_section:
             return 0
         num_pixels = np.prod(self._grid(height, width)) * np.prod(self._tile)
         return int(2 * num_pixels * self._network.width * self._dtype(half).itemsize)
@@ -92,30 +91,42 @@ class PhotoEnhancer:
         photo: np.ndarray,
         storage: Storage = Storage(),  # noqa: B008  (frozen)
         on_progress: Callable[[float], None] = lambda share: None,
+        dtype: np.typing.DTypeLike = np.float32,
     ) -> np.ndarray:
-        """Enhances a photograph tile by tile.
+        """Enhances a photograph part by part.
 
         Args:
           photo: (H, W, 3) uint8, uint16, or float in [0, 1].
           storage: of activations between sweeps; by default in memory and exact.
           on_progress: called with the share of the work that was done since the last call.
+          dtype: of the result: float32, or uint8 or uint16, for which values are clipped to [0, 1]
+            and rounded.
 
         Returns:
-          (H, W, 3) float32, nominally in [0, 1], not clipped.
+          (H, W, 3) of `dtype`; floats are nominally in [0, 1], not clipped.
 
         Raises:
           OSError: the disk has no room for the activations.
           OverflowError: activations exceed the range of float16.
         """
-        planes = []
+        output = np.empty((*photo.shape[:2], 3), dtype)
+
+        def write(rows: slice, columns: slice, part: np.ndarray) -> None:
+            floats = output.dtype.kind == "f"
+            output[rows, columns] = part if floats else to_integers(part, output.dtype.type)
+
         with jax.default_device(self._device):
+            if not self._by_section:
+                windows.enhance(self._network, self._variables, photo, write, on_progress)
+                return output
+            planes = []
             try:
-                if len(self._sweeps) > 1:
-                    grid, dtype = self._grid(*photo.shape[:2]), self._dtype(storage.half)
+                grid, kept = self._grid(*photo.shape[:2]), self._dtype(storage.half)
+                for _ in range(2):
                     shape = (1, *self._tile, self._network.width)
-                    for _ in range(2):
-                        planes.append(storage.new_plane(grid, shape, dtype))
-                return self._enhance(photo, planes, storage.half, on_progress)
+                    planes.append(storage.new_plane(grid, shape, kept))
+                self._enhance(photo, planes, storage.half, write, on_progress)
+                return output
             finally:
                 for plane in planes:
                     plane.close()
@@ -127,55 +138,53 @@ class PhotoEnhancer:
         dtype = np.dtype(self._network.dtype)
         return np.dtype(np.float16) if half and dtype.itemsize > 2 else dtype
 
-    def _enhance(self, photo, planes, half, on_progress) -> np.ndarray:
+    def _enhance(self, photo, planes, half, write, on_progress) -> None:
         """All sweeps; `planes` are of the activations and of the input of the block."""
         batch_stats = dict(self._variables["batch_stats"])
-        output = np.empty((*photo.shape[:2], 3), np.float32)
-        for sweep in self._sweeps:
+        for section in range(self._network.num_sections):
             variables = self._variables | {"batch_stats": batch_stats}
-            network, k = self._network, sweep[0]
-            if self._by_section:
-                network, variables, k = sections.canonical(network, variables, k)
-            ks = tuple(range(k, k + len(sweep)))
-            halo = sections.halo(network, variables, ks)
+            network, variables, k = sections.canonical(self._network, variables, section)
+            halo = sections.halo(network, variables, k)
             run = functools.partial(
-                sections.run, variables, network=network, ks=ks, tile=self._tile, halo=halo,
+                sections.run, variables, network=network, k=k, tile=self._tile, halo=halo,
                 dtype=self._dtype(half),
             )  # fmt: skip
-            if sweep[0] == 0:
+            if section == 0:
                 inputs = ((x, None) for x in self._patches(photo, halo))
             else:
                 x = activations.neighbourhoods(planes[0], halo)
-                joins = sweep[0] % 2 == 0  # the section begins with the end of a block
+                joins = section % 2 == 0  # the section begins with the end of a block
                 skip = activations.neighbourhoods(planes[1], halo) if joins else None
                 inputs = zip(x, skip or itertools.repeat(None), strict=False)
-            statistics = self._sweep(run, inputs, planes, output, on_progress)
-            if sweep != self._sweeps[-1]:
+            statistics = self._sweep(
+                run, inputs, planes, size=photo.shape[:2], write=write, on_progress=on_progress
+            )
+            if section + 1 < self._network.num_sections:
                 measured = statistics.result()
                 if not all(np.isfinite(values).all() for values in measured.values()):
                     raise OverflowError("activations exceed the range of half precision")
-                i, j = divmod(sweep[0], 2)
+                i, j = divmod(section, 2)
                 batch_stats[f"block{i}_norm{j}"] = {"InstanceNorm_0": measured}
-        return output
 
-    def _sweep(self, run, inputs, planes: list[Plane], output, on_progress) -> sections.Statistics:
-        """Runs sections over all tiles; keeps their results in the planes or the output."""
-        height, width = output.shape[:2]
+    def _sweep(self, run, inputs, planes: list[Plane], *, size, write, on_progress) -> Statistics:
+        """Runs a section over all tiles; keeps its results in the planes or writes them."""
+        height, width = size
         grid = self._grid(height, width)
-        share = 1 / (len(self._sweeps) * grid[0] * grid[1])
-        statistics = sections.Statistics(height, width, self._tile)
+        share = 1 / (self._network.num_sections * grid[0] * grid[1])
+        statistics = Statistics()
         pending = collections.deque()
 
         def keep(at, x, skip, rows):
+            top, left = at[0] * self._tile[0], at[1] * self._tile[1]
+            bottom, right = min(top + self._tile[0], height), min(left + self._tile[1], width)
             if rows is None:
-                top, left = at[0] * self._tile[0], at[1] * self._tile[1]
-                part = output[top : top + self._tile[0], left : left + self._tile[1]]
-                part[:] = np.asarray(x)[0, : part.shape[0], : part.shape[1]]
+                part = np.asarray(x)[0, : bottom - top, : right - left]
+                write(slice(top, bottom), slice(left, right), part)
             else:
                 planes[0].put(at, x)
                 if skip is not None:
                     planes[1].put(at, skip)
-                statistics.add(at, rows)
+                statistics.add(np.asarray(rows)[:, : bottom - top], right - left)
             on_progress(share)
 
         for at, (x, skip) in zip(np.ndindex(grid), inputs, strict=True):
@@ -226,7 +235,8 @@ def load_enhancer(
         photo = np.asarray(photo)
         check_photo(photo)
         memory = activations.default_memory()
-        enhanced = enhancer(photo, enhancer.choose_storage(*photo.shape[:2], memory=memory))
-        return enhanced if photo.dtype.kind == "f" else to_integers(enhanced, photo.dtype.type)
+        storage = enhancer.choose_storage(*photo.shape[:2], memory=memory)
+        dtype = np.float32 if photo.dtype.kind == "f" else photo.dtype
+        return enhancer(photo, storage, dtype=dtype)
 
     return enhance

@@ -11,9 +11,9 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from dped_jax.enhance.activations import Grid, Neighbourhood
+from dped_jax.enhance.activations import Neighbourhood
+from dped_jax.enhance.statistics import row_statistics
 
 Tree = dict[str, Any]
 
@@ -47,25 +47,16 @@ def _inside_mask(shape, tile, position):
     return (inside_rows[:, None] & inside_columns)[None, ..., None]
 
 
-def _row_statistics(x: jax.Array, inside: jax.Array) -> jax.Array:
-    """Mean of each row and sum of squares around it, of the pixels inside: (2, rows, channels)."""
-    x, inside = x[0].astype(jnp.float32), inside[0]
-    counts = jnp.maximum(inside.sum(axis=1), 1)
-    means = jnp.where(inside, x, 0).sum(axis=1) / counts
-    squares = jnp.where(inside, jnp.square(x - means[:, None]), 0).sum(axis=1)
-    return jnp.stack([means, squares])
-
-
-@functools.partial(jax.jit, static_argnames=("network", "ks", "tile", "halo", "dtype"))
-def run(variables, x, skip, position, *, network, ks, tile, halo, dtype):
-    """Runs the consecutive sections `ks` on a tile.
+@functools.partial(jax.jit, static_argnames=("network", "k", "tile", "halo", "dtype"))
+def run(variables, x, skip, position, *, network, k, tile, halo, dtype):
+    """Runs the section `k` on a tile.
 
     Args:
       variables: of `network`.
-      x: what the first section takes: pixels with a margin of `halo`, or a neighbourhood.
-      skip: neighbourhood of the block's input, or None where these sections do not use it.
+      x: what the section takes: pixels with a margin of `halo`, or a neighbourhood.
+      skip: neighbourhood of the block's input, or None where the section does not use it.
       position: (4,) int: band and column of the tile, height and width of the photograph.
-      network, ks, tile, halo: static; of all networks of a kind, see `canonical`.
+      network, k, tile, halo: static; of all networks of a kind, see `canonical`.
       dtype: of the activations that are returned.
 
     Returns:
@@ -82,39 +73,13 @@ def run(variables, x, skip, position, *, network, ks, tile, halo, dtype):
         return conv(*args, **kwargs)
 
     with nn.intercept_methods(zero_outside):
-        for k in ks:
-            x, skip = network.apply(variables, k, x, skip, method="section")
+        x, skip = network.apply(variables, k, x, skip, method="section")
     x = _crop(x, *tile)
-    if ks[-1] + 1 == network.num_sections:
+    if k + 1 == network.num_sections:
         return x, None, None
     x = x.astype(dtype)
     skip = None if skip is None else _crop(skip, *tile).astype(dtype)
-    return x, skip, _row_statistics(x, _inside_mask(x.shape, tile, position))
-
-
-class Statistics:
-    """Merges the statistics of rows of tiles, in float64, into those of the photograph."""
-
-    def __init__(self, height: int, width: int, tile: Grid):
-        self._height, self._width, self._tile = height, width, tile
-        self._counts, self._means, self._squares = [], [], []
-
-    def add(self, at: Grid, rows: jax.Array) -> None:
-        """Takes what `run` gives for the tile of a band and column."""
-        count = min(self._tile[1], self._width - at[1] * self._tile[1])
-        means, squares = np.asarray(rows)[:, : self._height - at[0] * self._tile[0]]
-        self._means.append(means)
-        self._squares.append(squares)
-        self._counts.append(np.full(len(means), count))
-
-    def result(self) -> dict[str, np.ndarray]:
-        """Mean and biased variance, (channels,) float32, as flax has them in `batch_stats`."""
-        counts = np.concatenate(self._counts)[:, None]
-        means = np.concatenate(self._means).astype(np.float64)
-        squares = np.concatenate(self._squares).astype(np.float64)
-        mean = (counts * means).sum(axis=0) / counts.sum()
-        squares = squares.sum(axis=0) + (counts * np.square(means - mean)).sum(axis=0)
-        return {"mean": np.float32(mean), "var": np.float32(squares / counts.sum())}
+    return x, skip, row_statistics(x, _inside_mask(x.shape, tile, position))
 
 
 def canonical(network: nn.Module, variables: Tree, k: int) -> tuple[nn.Module, Tree, int]:
@@ -149,8 +114,8 @@ def canonical(network: nn.Module, variables: Tree, k: int) -> tuple[nn.Module, T
     return network.clone(num_blocks=num_blocks, measured=True), variables, k
 
 
-def halo(network: nn.Module, variables: Tree, ks: tuple[int, ...]) -> int:
-    """How many pixels consecutive sections reach beyond what they give."""
+def halo(network: nn.Module, variables: Tree, k: int) -> int:
+    """How many pixels a section reaches beyond what it gives."""
     reach = 0
 
     def add_reach(method, args, kwargs, context):
@@ -159,13 +124,8 @@ def halo(network: nn.Module, variables: Tree, ks: tuple[int, ...]) -> int:
             reach += max(context.module.kernel_size) // 2
         return method(*args, **kwargs)
 
-    channels = 3 if ks[0] == 0 else network.width
-    x = skip = jnp.zeros((1, 1, 1, channels))
+    x = jnp.zeros((1, 1, 1, network.width if k else 3))
+    section = functools.partial(network.apply, method="section")
     with nn.intercept_methods(add_reach):
-        for k in ks:
-
-            def section(variables, x, skip, k=k):
-                return network.apply(variables, k, x, skip, method="section")
-
-            x, skip = jax.eval_shape(section, variables, x, skip)
+        jax.eval_shape(lambda v, x: section(v, k, x, x), variables, x)
     return reach

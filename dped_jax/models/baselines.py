@@ -12,12 +12,16 @@ class SRCNN(nn.Module):
     """Dong et al. as a baseline (section 4.1): convs 9-5-5, 64 and 32 channels, ReLU between.
 
     As released with the PIRM-2018 kit: zero 'SAME' padding, one scalar bias for all channels of the
-    last conv, output `output_scale * tanh(z) + 0.5`. `section` as in `Generator`: there is one.
+    last conv, output `output_scale * tanh(z) + 0.5`.
     """
 
     output_scale: float = 0.58
     kernel_init: Callable[..., jax.Array] = nn.initializers.truncated_normal(0.01)
     dtype: Any = jnp.float32
+
+    stride = 1  # these three are for `enhance.windows`
+    reach = 4 + 2 + 2
+    statistics = ()
 
     def setup(self):
         """Makes the layers; their attributes' names are the parameters'."""
@@ -28,28 +32,13 @@ class SRCNN(nn.Module):
         self.conv_last = nn.Conv(3, (5, 5), use_bias=False, **options)
         self.bias_last = self.param("bias_last", bias_init, (1,))
 
-    @property
-    def num_sections(self) -> int:
-        """There are no norms."""
-        return 1
-
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         """Enhances (N, H, W, 3) float32 images in [0, 1]; `train` is without effect."""
-        return self.section(0, images, None, train)[0]
-
-    def section(
-        self,
-        k: int,
-        x: jax.Array,
-        skip: jax.Array | None,
-        train: bool = False,
-    ) -> tuple[jax.Array, None]:
-        """All of the network: enhanced images for images `x`, and None."""
-        del k, skip, train
-        x = nn.relu(self.conv_first(x))
+        del train
+        x = nn.relu(self.conv_first(images))
         x = nn.relu(self.conv_middle(x))
         z = self.conv_last(x).astype(jnp.float32) + self.bias_last
-        return self.output_scale * jnp.tanh(z) + 0.5, None
+        return self.output_scale * jnp.tanh(z) + 0.5
 
 
 class Identity(nn.Module):
@@ -58,17 +47,12 @@ class Identity(nn.Module):
     Its one parameter is the constant 1: a model without arrays cannot be saved.
     """
 
-    num_sections: int = 1
+    stride = 1
+    reach = 0
+    statistics = ()
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         """Returns the images; `train` is without effect."""
         del train
         return images * jax.lax.stop_gradient(self.param("one", nn.initializers.ones, (1,)))
-
-    def section(
-        self, k: int, x: jax.Array, skip: jax.Array | None, train: bool = False
-    ) -> tuple[jax.Array, None]:
-        """The images, and None."""
-        del k, skip
-        return self(x, train), None

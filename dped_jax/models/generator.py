@@ -24,8 +24,8 @@ class Generator(nn.Module):
     batch norm (convs before it carry no bias), the release instance norm (its biases are kept,
     though they have no effect). All convs are zero-padded to 'SAME' with stride 1.
 
-    The network is a chain of `num_sections` sections, cut before each norm: `dped_jax.enhance` runs
-    them one by one over the parts of a photograph, with `measured` norms.
+    The network is a chain of `num_sections` sections, cut before each norm. With instance norm
+    `dped_jax.enhance` runs them one by one over the parts of a photograph, with `measured` norms.
     """
 
     num_blocks: int = 4
@@ -35,6 +35,14 @@ class Generator(nn.Module):
     kernel_init: str = "truncated_normal"
     dtype: Any = jnp.float32
     measured: bool = False
+
+    stride = 1  # these three are for `enhance.windows`, which serves norms other than instance norm
+    statistics = ()
+
+    @property
+    def reach(self) -> int:
+        """Pixels around it that an output pixel depends on."""
+        return 4 + 2 * self.num_blocks + 2 + 4
 
     def setup(self):
         """Makes the layers; their attributes' names are the parameters'."""

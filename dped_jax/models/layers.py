@@ -17,7 +17,8 @@ class Norm(nn.Module):
     """Batch norm over all devices, instance norm, or none; epsilon 1e-3, two-pass biased variance.
 
     With `measured`, instance norm takes mean and variance from the collection `batch_stats`, where
-    somebody has put those of a whole photograph, instead of its input's.
+    somebody has put those of a whole photograph, instead of its input's. Its input is sown as
+    `entering`, for them to be measured.
     """
 
     kind: str
@@ -30,6 +31,8 @@ class Norm(nn.Module):
         options = {"epsilon": 1e-3, "use_fast_variance": False, "dtype": self.dtype}
         if self.kind == "none":
             return x
+        if self.kind == "instance":
+            self.sow("entering", "InstanceNorm_0_input", x)
         if self.kind == "instance" and not self.measured:
             return nn.InstanceNorm(**options)(x)
         name = "InstanceNorm_0" if self.kind == "instance" else None
@@ -40,3 +43,18 @@ class Norm(nn.Module):
             name=name,
             **options,
         )(x)
+
+
+class WholeMean(nn.Module):
+    """Mean of each channel over the whole image; `measured` as in `Norm`."""
+
+    measured: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(N, H, W, C) to (N, 1, 1, C) float32."""
+        self.sow("entering", "photo_input", x)
+        if self.measured:
+            mean = self.get_variable("batch_stats", "photo")["mean"]
+            return jnp.broadcast_to(mean, (x.shape[0], 1, 1, x.shape[-1]))
+        return jnp.mean(x, axis=(1, 2), keepdims=True, dtype=jnp.float32)

@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from dped_jax.cli import InputError
-from dped_jax.enhance import activations, photo_enhancer
+from dped_jax.enhance import activations, photo_enhancer, windows
 from dped_jax.enhance.activations import Storage
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.images.pixels import to_integers
@@ -30,7 +30,7 @@ ROUNDING = 1e-5  # random networks amplify it; a seam or a lost row costs 1e-2
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     monkeypatch.setattr(photo_enhancer, "TILE", (16, 32))
-    monkeypatch.setattr(photo_enhancer, "SINGLE_SWEEP_TILE", (16, 32))
+    monkeypatch.setattr(windows, "SIDES", (16, 32))
 
 
 def random_photo(height, width, dtype=np.uint8, seed=0):

@@ -1,0 +1,176 @@
+"""Enhances a photograph window by window: for networks that reach little beyond a pixel.
+
+All windows have one shape and lie inside the photograph, so that a window's edge is either the
+photograph's own, where the network pads as it does for the whole, or so far from what is kept of
+the window that it has no effect. A network says by attributes what has to be known:
+
+- `stride`: it computes on a grid of so many pixels; sizes that are no multiple of it are extended
+  at the bottom and on the right by repeating the last pixel, as the network does itself.
+- `reach`: how many pixels around it an output pixel depends on, or more.
+- `statistics`: names of its modules that take mean and variance over the whole photograph, in the
+  order in which they are needed. Each needs a sweep of its own over the windows, up to there. What
+  such a module sows as `entering/PATH_input` is measured; a network that is `measured` reads mean
+  and variance from `batch_stats/PATH` instead of taking its input's.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from dped_jax.enhance.statistics import Statistics, row_statistics
+from dped_jax.images.pixels import to_float
+
+Tree = dict[str, Any]
+SIDES = (768, 1024)  # rows and columns of a window without its surroundings
+
+
+class Part(NamedTuple):
+    """One window along an axis: it begins at `start`; `begin` to `end` of the axis are kept."""
+
+    start: int
+    begin: int
+    end: int
+
+
+def split(length: int, side: int, reach: int, stride: int) -> tuple[int, list[Part]]:
+    """Cuts an axis into windows.
+
+    Args:
+      length: of the axis in pixels.
+      side: what a window in the middle keeps, at least.
+      reach: how far what is kept must be from a window's edge inside the photograph.
+      stride: windows begin at multiples of it, and the axis is extended to one.
+
+    Returns:
+      The windows' common size and the windows; what they keep adds up to the axis.
+    """
+    margin, side = (-(-size // stride) * stride for size in (reach, side))
+    extended = -(-length // stride) * stride
+    size = min(extended, side + 2 * margin)
+    count = 1 + -(-(extended - size) // side)
+    starts = [min(i * side, extended - size) for i in range(count)]
+    bounds = [0, *(start + size - margin for start in starts[:-1]), extended]
+    return size, [Part(*part) for part in zip(starts, bounds[:-1], bounds[1:], strict=True)]
+
+
+@functools.partial(jax.jit, static_argnames="network")
+def _enhance(network: nn.Module, variables: Tree, window: jax.Array) -> jax.Array:
+    return network.apply(variables, window)[0]
+
+
+@functools.partial(jax.jit, static_argnames=("network", "path"))
+def _measure(network, variables, window, region, path: str) -> jax.Array:
+    """Statistics by row of what enters a module; `region` is (top, bottom, left, right)."""
+    _, sown = network.apply(variables, window, mutable=["entering"])
+    x = flatten_dict(sown["entering"], sep="/")[f"{path}_input"][0]
+    rows, columns = (jnp.arange(size) for size in x.shape[1:3])
+    scale = window.shape[1] // x.shape[1]  # pixels of the photograph to one of the features
+    top, bottom, left, right = region
+    inside = ((rows * scale >= top) & (rows * scale < bottom))[:, None] & (
+        (columns * scale >= left) & (columns * scale < right)
+    )
+    return row_statistics(x, inside[None, ..., None])
+
+
+def _windows(
+    photo: np.ndarray, network: nn.Module
+) -> Iterator[tuple[np.ndarray, tuple[Part, Part]]]:
+    """Windows of a photograph, (1, rows, columns, 3) float32, and what is kept of each."""
+    axes = [
+        split(length, side, network.reach, network.stride)
+        for length, side in zip(photo.shape[:2], SIDES, strict=True)
+    ]
+    (rows, down), (columns, across) = axes
+    for y in down:
+        for x in across:
+            window = photo[y.start : y.start + rows, x.start : x.start + columns]
+            beyond = [(0, rows - window.shape[0]), (0, columns - window.shape[1]), (0, 0)]
+            yield to_float(np.pad(window, beyond, mode="edge"))[None], (y, x)
+
+
+def _paths(network: nn.Module, variables: Tree) -> dict[str, jax.ShapeDtypeStruct]:
+    """What the network sows, by path, as computed for a small photograph."""
+    images = jnp.zeros((1, network.stride, network.stride, 3))
+    apply = functools.partial(network.clone(measured=False).apply, mutable=["entering"])
+    _, sown = jax.eval_shape(apply, variables, images)
+    flat = flatten_dict(sown["entering"], sep="/")
+    return {path.removesuffix("_input"): x[0] for path, x in flat.items()}
+
+
+def measure(
+    network: nn.Module, variables: Tree, photo: np.ndarray, on_sweep: Callable[[], None]
+) -> tuple[nn.Module, Tree]:
+    """Takes the statistics of the whole photograph that a network needs.
+
+    Returns:
+      The network that reads them, and its variables with them in `batch_stats`.
+    """
+    if not network.statistics:
+        return network, variables
+    shapes = _paths(network, variables)
+    network = network.clone(measured=True)
+    # Those that are not known yet have no effect on the ones before; they need a value only.
+    stats = {
+        path: {"mean": np.zeros(x.shape[-1], "f4"), "var": np.ones(x.shape[-1], "f4")}
+        for path, x in shapes.items()
+    }
+
+    def known() -> Tree:
+        flat = {f"{path}/{key}": v for path, values in stats.items() for key, v in values.items()}
+        return variables | {"batch_stats": unflatten_dict(flat, sep="/")}
+
+    for name in network.statistics:
+        (path,) = [path for path in shapes if path.split("/")[0] == name]
+        statistics = Statistics()
+        for window, (y, x) in _windows(photo, network):
+            region = (y.begin - y.start, y.end - y.start, x.begin - x.start, x.end - x.start)
+            found = _measure(network, known(), window, np.int32(region), path)
+            scale = window.shape[1] // found.shape[1]
+            kept = np.asarray(found)[:, region[0] // scale : region[1] // scale]
+            statistics.add(kept, (region[3] - region[2]) // scale)
+        stats[path] = statistics.result()
+        on_sweep()
+    return network, known()
+
+
+def enhance(
+    network: nn.Module,
+    variables: Tree,
+    photo: np.ndarray,
+    write: Callable[[slice, slice, np.ndarray], None],
+    on_progress: Callable[[float], None],
+) -> None:
+    """Enhances a photograph.
+
+    Args:
+      network: with the attributes that this module's docstring names.
+      variables: of it, on the device that computes.
+      photo: (H, W, 3) uint8, uint16, or float in [0, 1].
+      write: called with rows, columns and the (rows, columns, 3) float32 result of each part.
+      on_progress: called with the share of the work that was done since the last call.
+    """
+    sweeps = len(network.statistics) + 1
+    network, variables = measure(network, variables, photo, lambda: on_progress(1 / sweeps))
+    height, width = photo.shape[:2]
+    pending: list[tuple[tuple[Part, Part], jax.Array]] = []
+
+    def keep() -> None:
+        (y, x), enhanced = pending.pop(0)
+        bottom, right = min(y.end, height), min(x.end, width)
+        enhanced = np.asarray(enhanced)
+        part = enhanced[y.begin - y.start : bottom - y.start, x.begin - x.start : right - x.start]
+        write(slice(y.begin, bottom), slice(x.begin, right), part)
+        on_progress((bottom - y.begin) * (right - x.begin) / (height * width * sweeps))
+
+    for window, parts in _windows(photo, network):
+        pending.append((parts, _enhance(network, variables, window)))
+        if len(pending) > 1:
+            keep()
+    while pending:
+        keep()
