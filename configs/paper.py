@@ -23,9 +23,11 @@ def get_config() -> ml_collections.ConfigDict:  # noqa: PLR0915  (a list of fiel
     config.data.crop = 0  # pixels, side of a random crop of each training patch; 0 takes it whole
 
     config.generator = ml_collections.ConfigDict()
-    config.generator.architecture = "resnet"  # or "srcnn" (Dong et al., 4.1), or "identity" (3.1.2)
+    # or "srcnn" (Dong et al., 4.1), "identity" (3.1.2), "unet", "ppcn_teacher", "ppcn_student"
+    config.generator.architecture = "resnet"
     config.generator.num_blocks = 4  # residual blocks (3.2.2)
-    config.generator.width = 64  # channels (3.2.2)
+    config.generator.width = 64  # channels (3.2.2); of the first level of a U-Net
+    config.generator.num_levels = 3  # of a U-Net: 1/2, 1/4, 1/8, ... of the resolution
     config.generator.norm = "batch"  # (3.2.2); or "instance" (release), or "none"
     config.generator.output_scale = 0.58  # of the tanh, around 0.5 (3.2.2; value from release)
     config.generator.kernel_init = (

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import ml_collections
 
 from dped_jax.images.pixels import to_float
-from dped_jax.models import baselines
+from dped_jax.models import baselines, ppcn, unet
 from dped_jax.models.layers import BIAS_INIT, INITIALIZERS, Norm
 
 
@@ -145,9 +145,24 @@ def make_generator(config: ml_collections.ConfigDict) -> nn.Module:
         )
     if options.architecture == "identity":
         return baselines.Identity()
+    if options.architecture == "unet":
+        return unet.UNet(
+            width=options.width,
+            num_levels=options.num_levels,
+            kernel_init=INITIALIZERS[options.kernel_init],
+            dtype=dtype,
+        )
+    if options.architecture in ("ppcn_teacher", "ppcn_student"):
+        return ppcn.PPCN(
+            student=options.architecture == "ppcn_student",
+            output_scale=options.output_scale,
+            kernel_init=INITIALIZERS[options.kernel_init],
+            dtype=dtype,
+        )
     if options.architecture != "resnet":
         raise ValueError(
-            f"generator.architecture={options.architecture!r}: use resnet, srcnn or identity"
+            f"generator.architecture={options.architecture!r}: use resnet, unet, ppcn_teacher, "
+            "ppcn_student, srcnn or identity"
         )
     if options.norm not in ("batch", "instance", "none"):
         raise ValueError(f"generator.norm={options.norm!r}: use batch, instance or none")
