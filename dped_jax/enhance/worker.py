@@ -134,24 +134,23 @@ class Worker:
         photo = photo_files.read(source, settings.max_megapixels)
         if settings.crop:
             photo = crop_photo(photo, settings.crop)
+        deep = photo.pixels.dtype == np.uint16 and photo_files.is_deep(output)
         with self._computing:
-            enhanced = self._compute(photo.pixels, on_progress)
-        deep = photo.pixels.dtype == np.uint16
-        if deep and not photo_files.is_deep(output):
+            pixels = self._compute(photo.pixels, np.uint16 if deep else np.uint8, on_progress)
+        if photo.pixels.dtype == np.uint16 and not deep:
             photo = photo_files.to_8_bits(photo)
-        pixels = to_integers(enhanced, photo.pixels.dtype.type)
         result = dataclasses.replace(photo, pixels=pixels)
         if settings.compare:
             result = side_by_side(photo, result)
         output.parent.mkdir(parents=True, exist_ok=True)
         photo_files.write(output, result, settings.quality)
 
-    def _compute(self, pixels: np.ndarray, on_progress) -> np.ndarray:
+    def _compute(self, pixels: np.ndarray, dtype: type, on_progress) -> np.ndarray:
         settings = self._settings
         if settings.whole:
             enhanced = self._enhancer.whole(pixels)
             on_progress(1.0)
-            return enhanced
+            return to_integers(enhanced, dtype)
         storage = self._enhancer.choose_storage(
             *pixels.shape[:2],
             memory=settings.memory,
@@ -159,7 +158,7 @@ class Worker:
             disk=settings.disk,
             folder=settings.scratch_dir,
         )
-        return self._enhancer(pixels, storage, on_progress)
+        return self._enhancer(pixels, storage, on_progress, dtype)
 
 
 def enhance_files(jobs: list[Job], workers: list[Worker]) -> list[str]:
