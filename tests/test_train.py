@@ -134,6 +134,28 @@ def test_another_config_is_refused_with_the_fields_named(trained):
         train.train(other, workdir)
 
 
+def test_the_average_is_what_is_saved_and_started_from(tmp_path, tiny_config):
+    tiny_config.loss.texture = 0.0
+    tiny_config.train.update({"ema_decay": 0.9, "num_steps": 2})
+    state = train.train(tiny_config, tmp_path / "first")
+    _, variables, _ = checkpoint.load_generator(tmp_path / "first", "newest")
+    saved, averaged, last = (
+        flatten_dict(jax.device_get(tree), sep="/")
+        for tree in (variables, state.averaged, state.generator.variables)
+    )
+    assert saved.keys() == averaged.keys()
+    for name, array in saved.items():
+        np.testing.assert_array_equal(array, averaged[name])
+    assert any(np.any(saved[name] != last[name]) for name in saved)
+
+    tiny_config.train.init_from = str(tmp_path / "first")
+    with checkpoint.open_manager(tmp_path / "second") as manager:
+        start, _ = train.initial_state(tiny_config, tmp_path / "second", manager)
+    for tree in (start.generator.variables, start.averaged):
+        for name, array in flatten_dict(jax.device_get(tree), sep="/").items():
+            np.testing.assert_array_equal(array, averaged[name])
+
+
 def test_init_from_starts_with_the_other_generator(trained, tmp_path):
     config, workdir, _ = trained
     other = config.copy_and_resolve_references()

@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from configs import paper, release
+from configs import mobile, paper, release
 from dped_jax.models import vgg_files
 from dped_jax.models.generator import make_eval_step
 from dped_jax.train_state import create_train_state, make_optimizer
@@ -45,8 +46,8 @@ def lively(state):
     return state.replace(discriminator=state.discriminator.replace(params=params))
 
 
-def run(config, num_devices, num_steps=3):
-    """States and metrics of a few steps."""
+def run(config, num_devices, num_steps=3, start=lively):
+    """States and metrics of a few steps, from the initial state changed by `start`."""
     step = jax.pmap(
         make_train_step(config),
         axis_name="devices",
@@ -55,7 +56,7 @@ def run(config, num_devices, num_steps=3):
         devices=jax.devices()[:num_devices],
     )
     vgg_params = vgg_files.random_vgg_params(0)
-    state = lively(create_train_state(config, jax.random.PRNGKey(1)))
+    state = start(create_train_state(config, jax.random.PRNGKey(1)))
     states, metrics = [state], []
     for i in range(num_steps):
         batch = pairs(2 * i)
@@ -170,6 +171,27 @@ def test_terms_of_weight_zero_are_not_computed():
     assert metrics["total"] == pytest.approx(2 * metrics["mse"])
 
 
+def test_the_average_follows_the_variables():
+    config = mobile.get_config()
+    config.generator.update({"width": 4, "num_levels": 1})
+    config.train.update({"batch_size": 8, "warmup_steps": 0, "ema_decay": 0.15})
+    states, metrics = run(config, 4, start=lambda state: state)
+    expected = jax.tree.map(np.float64, states[0].generator.variables)
+    for step, state in enumerate(states[1:]):
+        decay = min(0.15, (1 + step) / (10 + step))  # 0.1, then 0.15
+        expected = jax.tree.map(
+            lambda old, new, d=decay: d * old + (1 - d) * np.float64(new),
+            expected, state.generator.variables,
+        )  # fmt: skip
+        assert state.model is state.averaged
+        for found, value in zip(*map(jax.tree.leaves, (state.averaged, expected)), strict=True):
+            np.testing.assert_allclose(found, value, rtol=1e-5, atol=1e-7)  # rounding of float32
+    assert metrics[0].keys() == {"l1", "ms_ssim", "total"}
+    one, _ = run(config, 1, start=lambda state: state)
+    for found, value in zip(*(jax.tree.leaves(s[-1].averaged) for s in (states, one)), strict=True):
+        np.testing.assert_allclose(found, value, atol=1e-5)
+
+
 def test_bfloat16_keeps_parameters_and_losses_in_float32():
     config = small(paper.get_config())
     full, _ = run(config, 1, num_steps=1), None
@@ -201,7 +223,7 @@ def test_labels_do_not_depend_on_the_device_count_and_change_by_step():
         ("train.warmup_steps", 30_000),
         ("generator.norm", "layer"),
         ("generator.kernel_init", "zeros"),
-        ("generator.architecture", "unet"),
+        ("generator.architecture", "vit"),
         ("discriminator.architecture", "patch"),
     ],
 )
@@ -210,6 +232,21 @@ def test_unknown_values_are_named(field, value):
     config.update_from_flattened_dict({field: value})
     with pytest.raises(ValueError, match=f"{field}={value!r}"):
         make_train_step(config)
+
+
+def test_weight_decay_takes_kernels_only_and_clipping_the_whole_gradient():
+    config = paper.get_config()
+    config.train.update({"learning_rate": 0.1, "weight_decay": 0.5, "clip_norm": 2.0})
+    optimizer = make_optimizer(config)
+    params = {"kernel": jnp.full((3, 1), 4.0), "bias": jnp.full((1,), 4.0)}
+    opt_state = optimizer.init(params)
+    # Its norm, 6, is clipped to 2; Adam's first step has the size of the learning rate.
+    gradient = {"kernel": jnp.full((3, 1), 3.0), "bias": jnp.full((1,), 3.0)}
+    updates, opt_state = optimizer.update(gradient, opt_state, params)
+    np.testing.assert_allclose(updates["bias"], -0.1, rtol=1e-5)
+    np.testing.assert_allclose(updates["kernel"], -0.1 - 0.1 * 0.5 * 4, rtol=1e-5)
+    moment = optax.tree.get(opt_state, "mu")["bias"]
+    np.testing.assert_allclose(moment, 0.1 * 3 * 2 / 6, rtol=1e-5)  # b1 is 0.9
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
