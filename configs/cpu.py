@@ -6,7 +6,7 @@
 
 import ml_collections
 
-from configs import small
+from . import small
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,7 +10,7 @@ loses about 1 dB.
 
 import ml_collections
 
-from configs import cpu
+from . import cpu
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -8,7 +8,7 @@ residual blocks, short runs stayed far behind.
 
 import ml_collections
 
-from configs import cpu
+from . import cpu
 
 
 def get_config() -> ml_collections.ConfigDict:

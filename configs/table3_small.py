@@ -9,7 +9,7 @@ on the squared error of crops (`cpu.py`); its own scores are a row of the table.
 
 import ml_collections
 
-from configs import cpu, small, table2, table3
+from . import cpu, small, table2, table3
 
 
 def get_config() -> ml_collections.ConfigDict:
