@@ -8,6 +8,7 @@ start from one of this project's with `from dped_jax.configs import paper`.
 
 import importlib.util
 import pathlib
+import re
 import sys
 import types
 
@@ -32,7 +33,7 @@ def find(path: str) -> pathlib.Path:
         file = FOLDER / file.name
     if not file.is_file():
         names = ", ".join(sorted(file.name for file in FOLDER.glob("[!_]*.py")))
-        raise ValueError(f"no such file; those of dped_jax are configs/ {names}")
+        raise ValueError(f"no such file; configs/ of dped_jax has {names}")
     return file
 
 
@@ -77,6 +78,13 @@ def define_flag(default: str, help_string: str) -> None:
       default: name of this project's file, as "paper.py".
       help_string: what it configures.
     """
-    flag = config_flags.DEFINE_config_file("config", None, help_string)
-    flags.FLAGS["config"].parser = _Parser()
-    flags.set_default(flag, str(FOLDER / default))
+    config_flags.DEFINE_config_file("config", None, help_string)
+    flag = flags.FLAGS["config"]
+    flag.parser, flag.default_as_str = _Parser(), repr(f"configs/{default}")
+    flags.declare_key_flag("config")
+    # As if typed: then it is loaded, and wrong fields are found, where all flags are parsed.
+    if not any(re.match("--?config(=|$)", word) for word in sys.argv[1:]):
+        sys.argv.insert(1, f"--config={FOLDER / default}")
+
+
+flags.disclaim_key_flags()  # --config is one of the command that defines it: --help lists it

@@ -17,8 +17,7 @@ import numpy as np
 from absl import flags
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from configs import release
-from dped_jax import checkpoint, cli
+from dped_jax import checkpoint, cli, config_files
 from dped_jax.cli import InputError
 from dped_jax.models.generator import make_generator
 
@@ -70,7 +69,7 @@ def convert_generator(
     Raises:
       InputError: it is neither kind of network.
     """
-    config = release.get_config()
+    config = config_files.load(config_files.FOLDER / "release.py")
     if "w1" in variables:
         config.generator.architecture = "srcnn"
         convs = ["conv_first", "conv_middle"]

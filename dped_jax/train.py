@@ -17,10 +17,9 @@ import jax
 import ml_collections
 import numpy as np
 from absl import flags, logging
-from ml_collections import config_flags
 from tqdm import tqdm
 
-from dped_jax import checkpoint, cli, input_pipeline, metrics_writer
+from dped_jax import checkpoint, cli, config_files, input_pipeline, metrics_writer
 from dped_jax.cli import InputError
 from dped_jax.evaluate.scores import format_summary, score_batches, summarize
 from dped_jax.images.pixels import to_float
@@ -257,7 +256,7 @@ def main(argv: list[str]) -> None:
 FLAGS = flags.FLAGS
 
 if __name__ == "__main__":
-    config_flags.DEFINE_config_file("config", "configs/paper.py", "The experiment.")
+    config_files.define_flag("paper.py", "The experiment.")
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
     flags.DEFINE_string("coordinator", None, "Several hosts: host:port of process 0, or auto.")
     flags.DEFINE_integer("num_processes", None, "With --coordinator=host:port: how many.")

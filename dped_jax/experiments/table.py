@@ -16,9 +16,8 @@ from typing import Any
 import ml_collections
 import numpy as np
 from absl import flags, logging
-from ml_collections import config_flags
 
-from dped_jax import cli, input_pipeline
+from dped_jax import cli, config_files, input_pipeline
 from dped_jax.cli import InputError
 from dped_jax.evaluate import held_out, perceptual
 from dped_jax.evaluate.batches import folder_batches, split_batches
@@ -287,6 +286,6 @@ def main(argv: list[str]) -> None:
 FLAGS = flags.FLAGS
 
 if __name__ == "__main__":
-    config_flags.DEFINE_config_file("config", "configs/table2.py", "The table.")
+    config_files.define_flag("table2.py", "The table.")
     flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
     cli.run(main)
