@@ -22,16 +22,17 @@ NUM_EPOCHS = 2**31  # for ever; the length of a truly endless dataset overflows 
 Pairs = dict[str, np.ndarray]
 
 
-def dataset_folder(config: ml_collections.ConfigDict) -> pathlib.Path:
-    """Where the dataset of `config.data` is, in all its versions."""
-    return pathlib.Path(config.data.data_dir).expanduser() / "dped" / config.data.phone
+def dataset_folder(data_dir: str | pathlib.Path, phone: str) -> pathlib.Path:
+    """Where a phone's dataset is, in all its versions."""
+    return pathlib.Path(data_dir).expanduser() / "dped" / phone
 
 
-def open_split(config: ml_collections.ConfigDict, split: str) -> Sequence[dict[str, Any]]:
+def open_split(data_dir: str | pathlib.Path, phone: str, split: str) -> Sequence[dict[str, Any]]:
     """Opens a split of the dataset that data_builders.dped.build has made.
 
     Args:
-      config: the experiment; `config.data` says which dataset.
+      data_dir: where it has put the datasets.
+      phone: which of them.
       split: train, validation or test.
 
     Returns:
@@ -41,9 +42,8 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Sequence[dict[s
     Raises:
       InputError: there is no such dataset, it is of another version, or it lacks the split.
     """
-    options = config.data
-    remedy = f"build it with python -m data_builders.dped.build --phone={options.phone}"
-    folder = dataset_folder(config)
+    remedy = f"build it with python -m data_builders.dped.build --phone={phone}"
+    folder = dataset_folder(data_dir, phone)
     versions = sorted(file.parent.name for file in folder.glob("*/dataset_info.json"))
     if not versions:
         raise InputError(f"config.data.data_dir: no dataset in {folder}: {remedy}")
@@ -95,7 +95,7 @@ def train_batches(
     Raises:
       InputError: no dataset, or fewer pairs than a batch holds.
     """
-    source = open_split(config, "train")
+    source = open_split(config.data.data_dir, config.data.phone, "train")
     batch_size = config.train.batch_size
     if not 0 <= config.data.crop <= PATCH_SIZE:
         raise InputError(f"config.data.crop={config.data.crop}: use 1 to {PATCH_SIZE}, or 0")

@@ -86,7 +86,7 @@ def make_validation(
     config: ml_collections.ConfigDict, writer: metrics_writer.MetricsWriter | None
 ) -> Callable[[int, TrainState], dict[str, float]]:
     """Builds `validate(step, state)`: scores on the validation split, and a picture."""
-    source = input_pipeline.open_split(config, "validation")
+    source = input_pipeline.open_split(config.data.data_dir, config.data.phone, "validation")
     eval_step = jax.jit(make_eval_step(config))
     judge = jax.jit(make_discriminator_eval_step(config)) if config.loss.texture else None
 
@@ -177,7 +177,7 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
     batches = input_pipeline.train_batches(
         config, process_index=jax.process_index(), process_count=jax.process_count()
     )
-    input_pipeline.open_split(config, "validation")
+    input_pipeline.open_split(config.data.data_dir, config.data.phone, "validation")
     vgg_params = load_vgg(config)
     checkpoint.write_config(workdir, config)
     manager = checkpoint.open_manager(workdir, keep=options.keep_checkpoints)

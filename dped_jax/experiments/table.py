@@ -58,7 +58,7 @@ def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[table_she
 
     Returns:
       A function that yields batches of "phone" and "dslr", and of "enhanced" where it is given
-      a folder; and the configuration of the dataset, None for folders.
+      a folder; and the dataset's data_dir and phone, None for folders.
 
     Raises:
       InputError: there is no such dataset or folder.
@@ -73,15 +73,14 @@ def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[table_she
             return folder_batches(folders | enhanced, BATCH_SIZE)
 
         return from_folders, None
-    dataset = ml_collections.ConfigDict({"data": {"data_dir": config.data_dir, "phone": phone}})
-    source = input_pipeline.open_split(dataset, config.split)
+    source = input_pipeline.open_split(config.data_dir, phone, config.split)
 
     def from_split(enhanced_dir):
         if enhanced_dir:
             return split_batches(source, enhanced_dir, BATCH_SIZE)
         return input_pipeline.eval_batches(source, BATCH_SIZE)
 
-    return from_split, dataset
+    return from_split, (config.data_dir, phone)
 
 
 def find_method(
@@ -121,7 +120,7 @@ def score_method(
     path: pathlib.Path,
     is_folder: bool,
     pairs: table_sheets.Batches,
-    dataset: ml_collections.ConfigDict | None,
+    dataset: tuple[str, str] | None,
     *,
     measures: Measures,
 ) -> tuple[dict[str, Scores], dict[str, Any], Callable]:
@@ -140,7 +139,7 @@ def score_method(
     model, enhance, step = load_enhance(path, config.step)
     remarks = []
     if dataset and not config.allow_seen:
-        remarks = held_out.check_held_out(path, dataset, config.split)
+        remarks = held_out.check_held_out(path, *dataset, config.split)
     scores = score_batches(enhance, pairs(None), measures=measures)
     noted = {"workdir": str(path), "step": step, "remarks": remarks}
     if model.loss.content and model.vgg.weights == "random":
