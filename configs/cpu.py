@@ -24,7 +24,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.num_steps = 9_000
     config.train.learning_rate = 2e-3
     config.train.schedule = "cosine"
-    config.train.warmup_steps = 200  # without it the first steps can drive the tanh to its ends
+    # Without a warm-up (here 200 steps) the first ones can drive the tanh to its ends.
+    config.train.warmup_steps = config.train.get_ref("num_steps") // 45
     config.train.eval_every_steps = 1_500
     config.train.checkpoint_every_steps = 1_500
     return config

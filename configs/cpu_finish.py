@@ -19,6 +19,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.crop = 0
     config.train.num_steps = 600
     config.train.learning_rate = 5e-4
-    config.train.warmup_steps = 20
+    config.train.warmup_steps = config.train.get_ref("num_steps") // 30
     config.train.eval_every_steps = 300
     return config

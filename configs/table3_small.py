@@ -16,6 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
     """Returns the configuration of Table 3 in small."""
     start = cpu.get_config()
     start.train.num_steps = 3_000
+    start.train.warmup_steps = start.train.get_ref("num_steps") // 15
     start.train.eval_every_steps = 1_000
     start.train.checkpoint_every_steps = 500
     model = small.get_config()
