@@ -16,6 +16,7 @@ from dped_jax.input_pipeline import PATCH_SIZE
 from dped_jax.models import discriminator, generator
 from dped_jax.models.layers import INITIALIZERS, NORMS
 from dped_jax.models.vgg import VGG19_RELU_LAYERS
+from dped_jax.models.vgg_files import REMEDY
 from dped_jax.train_step import DEFINITIONS
 
 Rule = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what to use instead
@@ -97,19 +98,25 @@ FIELDS: dict[str, Rule] = {
 }
 
 
-def check_fields(config: ml_collections.ConfigDict, fields: dict[str, Rule], where: str) -> None:
+def check_fields(config: dict[str, Any], fields: dict[str, Rule], where: str) -> None:
     """Checks that a configuration has these fields and no other, each with an allowed value.
 
     Raises:
       InputError: names the first field that is wrong, after `where`.
     """
-    values = flatten_dict(config.to_dict(), keep_empty_nodes=True, sep=".")
+    values = flatten_dict(config, keep_empty_nodes=True, sep=".")
     for name in sorted(values.keys() ^ fields.keys()):
         problem = "is missing" if name in fields else "no such field"
-        raise InputError(f"{where}.{name}: {problem}; configs/paper.py has them all")
+        raise InputError(f"{where}.{name}: {problem}")
     for name, (is_allowed, remedy) in fields.items():
         if not is_allowed(values[name]):
             raise InputError(f"{where}.{name}={values[name]!r}: {remedy}")
+
+
+def check_weights_file(path: str, where: str) -> None:
+    """Raises InputError where VGG-19 weights are to come from a file that does not exist."""
+    if path != "random" and not os.path.isfile(path):
+        raise InputError(f"{where}={path!r}: no such file; {REMEDY}, or random to try things out")
 
 
 def check(config: ml_collections.ConfigDict, where: str = "config") -> None:
@@ -123,7 +130,7 @@ def check(config: ml_collections.ConfigDict, where: str = "config") -> None:
       InputError: a field is missing, unknown or has a value that is not allowed; fields contradict
         each other; or the file of VGG-19 weights, where it is needed, does not exist.
     """
-    check_fields(config, FIELDS, where)
+    check_fields(config.to_dict(), FIELDS, where)
     warmup, num_steps = config.train.warmup_steps, config.train.num_steps
     if warmup >= num_steps:
         raise InputError(
@@ -131,9 +138,5 @@ def check(config: ml_collections.ConfigDict, where: str = "config") -> None:
         )
     if not any(config.loss[name] for name in WEIGHTS):
         raise InputError(f"{where}.loss: give one of {', '.join(WEIGHTS)} a weight above 0")
-    file = config.vgg.weights
-    if config.loss.content and file != "random" and not os.path.isfile(file):
-        raise InputError(
-            f"{where}.vgg.weights={file!r}: no such file; README names those that can be read; "
-            "random tries things out, and loss.content=0 needs none"
-        )
+    if config.loss.content:
+        check_weights_file(config.vgg.weights, f"{where}.vgg.weights")

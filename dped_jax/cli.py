@@ -40,7 +40,11 @@ def run(main: Callable[[list[str]], None]) -> None:
 
     def parse(argv: list[str]) -> list[str]:
         try:
-            return flags.FLAGS(argv)
+            remaining = flags.FLAGS(argv)
+            for flag in map(flags.FLAGS.__getitem__, flags.FLAGS):
+                if flag.present and flag.value == "" and flag.default is None:
+                    sys.exit(f"error: --{flag.name}=: empty; give it a value or leave it out")
+            return remaining
         except flags.Error as error:
             sys.exit(f"error: {' '.join(str(error).split())}: --help lists the flags")
         except (AttributeError, KeyError) as error:  # ml_collections: no such field

@@ -14,7 +14,7 @@ from typing import Any
 import ml_collections
 from absl import flags
 
-from dped_jax import cli, config_files
+from dped_jax import check_config, cli, config_files
 from dped_jax.experiments import training
 from dped_jax.pages import outputs, web_page
 from dped_jax.report.page import read_metrics
@@ -84,6 +84,8 @@ def make_page(results: dict[str, Any]) -> str:
 
 def run(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
     """Trains what is to be trained and writes everything; raises InputError as `train.train`."""
+    for name, entry in config.models.items():
+        check_config.check(entry.model, f"config.models.{name}.model")
     for name, entry in config.models.items():
         training.ensure_trained(entry.model, output_dir / "models" / name)
     results = summarize(config, output_dir)

@@ -177,7 +177,7 @@ def test_model_trained_on_what_is_scored_is_refused(config, tmp_path):
     [
         ({"rows": ("nobody",)}, "config.rows=.*nobody.*there are net"),
         ({"data_dir": "nowhere"}, "1 of 1 results are missing.*no dataset in nowhere"),
-        ({"split": "future"}, "has no future split"),
+        ({"split": "future"}, "config.split='future': use train or"),
         ({"phone_dir": "{phones}/a"}, "write only {phone}"),
         ({"phone_dir": "nowhere", "dslr_dir": "there"}, "nowhere: no such folder"),
     ],
