@@ -29,29 +29,26 @@ def bench_step(name: str, batch_size: int, steps: int) -> dict[str, float]:
     import numpy as np
 
     from dped_jax import train
+    from dped_jax.devices import choose_devices, map_step, replicate
     from dped_jax.train_state import create_train_state
-    from dped_jax.train_step import make_train_step
 
     jax.config.update("jax_enable_compilation_cache", False)
     config = importlib.import_module(f"configs.{name}").get_config()
     config.vgg.weights = "random"
-    devices = jax.device_count()
+    devices = choose_devices(batch_size)
     patches = np.random.default_rng(0).integers(
-        0, 256, (devices, batch_size // devices, 100, 100, 3), np.uint8
+        0, 256, (len(devices), batch_size // len(devices), 100, 100, 3), np.uint8
     )
     batch = {"phone": patches, "dslr": patches[:, ::-1]}
     if config.train.discriminator_batch == "next":
         batch["next"] = dict(batch)
-    vgg_params = train.load_vgg(config)
-    state = train.replicate(create_train_state(config, jax.random.PRNGKey(0)))
-    step = jax.pmap(
-        make_train_step(config), axis_name="devices", in_axes=(None, 0, None), out_axes=None,
-        donate_argnums=0,
-    )  # fmt: skip
+    vgg_params = replicate(train.load_vgg(config), devices)
+    state = replicate(create_train_state(config, jax.random.PRNGKey(0)), devices)
+    step = map_step(config, devices)
     start = time.perf_counter()
     compiled = step.lower(state, batch, vgg_params).compile()
     compile_seconds = time.perf_counter() - start
-    flops = compiled.cost_analysis()["flops"] * devices
+    flops = compiled.cost_analysis()["flops"] * len(devices)
     seconds = []
     for _ in range(steps + 1):  # the first one is a warm-up
         start = time.perf_counter()

@@ -5,7 +5,7 @@ python -m dped_jax.train --config=configs/demo.py --workdir=runs/demo/model
 
 import ml_collections
 
-from configs import mobile
+from . import mobile
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -9,7 +9,7 @@ dataset's validation split.
 
 import ml_collections
 
-from configs import paper
+from . import paper
 
 MODELS = {  # the paper's accuracy and the iterations that it took
     "bi_channel": ("two images at once (paper)", (0.99, 300)),

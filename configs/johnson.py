@@ -13,7 +13,7 @@ have one size here. So both are dropped.
 
 import ml_collections
 
-from configs import paper
+from . import paper
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -8,7 +8,7 @@ PLACEHOLDER
 
 import ml_collections
 
-from configs import paper
+from . import paper
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -30,7 +30,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.num_steps = 3_000
     config.train.learning_rate = 2e-3
     config.train.schedule = "cosine"
-    config.train.warmup_steps = 100
+    config.train.warmup_steps = config.train.get_ref("num_steps") // 30
     config.train.adam_b2 = 0.99
     config.train.weight_decay = 0.05
     config.train.clip_norm = 1.0

@@ -8,7 +8,7 @@ Time and scores: not measured.
 
 import ml_collections
 
-from configs import mobile, paper
+from . import mobile, paper
 
 
 def get_config() -> ml_collections.ConfigDict:

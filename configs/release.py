@@ -5,7 +5,7 @@ python -m dped_jax.train --config=configs/release.py --workdir=runs/iphone_relea
 
 import ml_collections
 
-from configs import paper
+from . import paper
 
 
 def get_config() -> ml_collections.ConfigDict:

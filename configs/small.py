@@ -5,7 +5,7 @@ python -m dped_jax.train --config=configs/small.py --workdir=runs/iphone_small
 
 import ml_collections
 
-from configs import paper
+from . import paper
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,7 +10,7 @@ input; the bicubic upscaling before it, which super-resolution needs, has no pla
 
 import ml_collections
 
-from configs import paper
+from . import paper
 
 
 def get_config() -> ml_collections.ConfigDict:

@@ -10,7 +10,7 @@ may have {phone}, {seed} and {models}, the folder of the workdirs trained here. 
 
 import ml_collections
 
-from configs import johnson, paper, srcnn
+from . import johnson, paper, srcnn
 
 
 def method(

@@ -9,7 +9,7 @@ the texture term is summed over the patch's values, as eq. 2 sums the colour los
 
 import ml_collections
 
-from configs import paper, table2
+from . import paper, table2
 
 VALUES = 3 * 100 * 100  # of a patch: a mean times this is a sum
 

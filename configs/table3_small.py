@@ -9,7 +9,7 @@ as `mobile.py` says, for fewer steps; its own scores are a row of the table.
 
 import ml_collections
 
-from configs import mobile, mobile_perceptual, table2, table3
+from . import mobile, mobile_perceptual, table2, table3
 
 
 def get_config() -> ml_collections.ConfigDict:

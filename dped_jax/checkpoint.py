@@ -1,6 +1,6 @@
-"""The layout of a workdir, known to this file alone.
+"""The layout of a workdir, known to this file and `resume` alone.
 
-    config.json        the resolved configuration, written once
+    config.json        the resolved configuration; see resume.py for what is beside it
     checkpoints/STEP/  orbax: items `generator` (parameters, running statistics; averaged where the
                        config says so), `training` (all else that training needs; absent in a
                        converted model) and `meta` (position of the data, CRC-32 of every array)
@@ -40,30 +40,9 @@ class UnreadableError(Exception):
 
 
 def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
-    """Writes the configuration of a new workdir, or compares it with that of an old one.
-
-    Raises:
-      InputError: the workdir was made with another configuration; the differing fields are named.
-    """
-    path = workdir / "config.json"
-    if path.exists():
-        theirs, ours = (
-            flatten_dict(json.loads(text), sep=".") for text in (path.read_text(), config.to_json())
-        )
-        differing = [
-            f"{name} ({theirs.get(name, 'absent')!r} there, {ours.get(name, 'absent')!r} here)"
-            for name in sorted(theirs.keys() | ours.keys())
-            if theirs.get(name) != ours.get(name)
-        ]
-        if differing:
-            raise InputError(
-                f"{path}: made with another configuration: {', '.join(differing)}; use another "
-                f"--workdir, with --config.train.init_from={workdir} to go on from its generator"
-            )
-        return
-    if jax.process_index() == 0:
-        workdir.mkdir(parents=True, exist_ok=True)
-        cli.write_atomically(path, config.to_json(indent=2) + "\n")
+    """Writes the configuration of a workdir, which is made where it does not exist."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    cli.write_atomically(workdir / "config.json", config.to_json(indent=2) + "\n")
 
 
 def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
@@ -224,22 +203,22 @@ def _restore(manager: ocp.CheckpointManager, step: int, items: list[str]) -> dic
     return result | {"meta": restored["meta"]}
 
 
-def _filled(template: Any, arrays: dict[str, np.ndarray], prefix: str, where: str) -> Any:
-    """The template with the arrays under `prefix` put in."""
+def _filled(template: Any, arrays: dict[str, np.ndarray], where: object) -> Any:
+    """The template with its arrays replaced by those of the same paths."""
     flat = flatten_dict(flax.serialization.to_state_dict(template), sep="/", keep_empty_nodes=True)
     for path, leaf in flat.items():
         if not hasattr(leaf, "shape"):
             continue
-        array = arrays.get(f"{prefix}{path}")
+        array = arrays.get(path)
         if array is None or array.shape != leaf.shape:
             found = "absent" if array is None else f"{array.shape}, not {leaf.shape}"
-            raise InputError(f"{where}: {prefix}{path} is {found}: another network was saved there")
+            raise InputError(f"{where}: {path} is {found}: another network was saved there")
         flat[path] = array
     return flax.serialization.from_state_dict(template, unflatten_dict(flat, sep="/"))
 
 
 def restore_state(
-    workdir: pathlib.Path, manager: ocp.CheckpointManager, template: "TrainState"
+    workdir: pathlib.Path, template: "TrainState"
 ) -> "tuple[TrainState, Tree] | None":
     """Restores the newest checkpoint that can be read.
 
@@ -247,7 +226,6 @@ def restore_state(
 
     Args:
       workdir: the run's.
-      manager: from `open_manager`.
       template: a state of the run's configuration.
 
     Returns:
@@ -256,36 +234,32 @@ def restore_state(
     Raises:
       InputError: the workdir holds a converted model, or another network.
     """
-    for step in sorted(manager.all_steps(), reverse=True):
-        where = manager.directory / str(step)
+    for step in reversed(list_steps(workdir)):
+        where = workdir / "checkpoints" / str(step)
         if not (where / "training").exists() and (where / "generator").exists():
             raise InputError(
                 f"{workdir}: holds a model without training state; to train on from it use another "
                 f"--workdir with --config.train.init_from={workdir}"
             )
         try:
-            restored = _restore(manager, step, ["generator", "training"])
+            with open_manager(workdir, read_only=True) as manager:
+                restored = _restore(manager, step, ["generator", "training"])
         except UnreadableError as error:
             logging.warning("checkpoint %s cannot be read, trying the one before: %s", where, error)
             if jax.process_index() == 0:
                 (workdir / "unreadable").mkdir(exist_ok=True)
                 os.replace(where, workdir / "unreadable" / str(step))
             continue
-        manager.reload()
-        generator, training = _split_state(template)
-        generator = _filled(generator, restored["generator"], "", str(where))
-        training = _filled(training, restored["training"], "", str(where))
-        state = template.replace(
-            step=training["step"],
-            key=training["key"],
-            generator=template.generator.replace(
-                **training.get("generator", generator), opt_state=training["generator_opt_state"]
-            ),
-            discriminator=training["discriminator"],
-            averaged=None if template.averaged is None else generator,
+        generator, training = (
+            _filled(part, restored[item], where)
+            for part, item in zip(_split_state(template), ("generator", "training"), strict=True)
         )
+        opt_state = training.pop("generator_opt_state")
+        averaged = None if template.averaged is None else generator
+        generator = training.pop("generator", generator)
+        generator = template.generator.replace(**generator, opt_state=opt_state)
+        state = template.replace(generator=generator, averaged=averaged, **training)
         return state, restored["meta"]["data_state"]
-    manager.reload()
     return None
 
 
@@ -296,15 +270,9 @@ def initial_generator(workdir: str, template: "NetworkState") -> "NetworkState":
       InputError: no such model, or one of another architecture.
     """
     _, variables, _ = load_generator(pathlib.Path(workdir))
-    where = f"config.train.init_from={workdir}"
-    return template.replace(
-        **_filled(
-            {"params": template.params, "batch_stats": template.batch_stats},
-            _flat(variables),
-            "",
-            where,
-        )
-    )
+    wanted = {"params": template.params, "batch_stats": template.batch_stats}
+    found = _filled(wanted, _flat(variables), f"config.train.init_from={workdir}")
+    return template.replace(**found)
 
 
 def list_steps(workdir: pathlib.Path) -> list[int]:
@@ -331,29 +299,21 @@ def load_generator(
       InputError: no workdir, no such checkpoint, or a damaged one.
     """
     workdir = pathlib.Path(workdir)
-    config = read_config(workdir)
-    if not (workdir / "checkpoints").is_dir():
-        raise InputError(f"{workdir}: holds no checkpoint yet")
-    manager = open_manager(workdir, read_only=True)
-    steps = sorted(manager.all_steps())
+    config, steps = read_config(workdir), list_steps(workdir)
     if not steps:
         raise InputError(f"{workdir}: holds no checkpoint yet")
-    if which == "newest":
-        step = steps[-1]
-    elif which == "best":
-        step = manager.best_step()
-        step = steps[-1] if step is None else step
-    elif which.isdigit() and int(which) in steps:
-        step = int(which)
-    else:
-        raise InputError(f"--step={which}: {workdir} has best, newest and {steps}")
-    try:
-        arrays = _restore(manager, step, ["generator"])["generator"]
-    except UnreadableError as error:
-        others = [s for s in steps if s != step]
-        raise InputError(
-            f"{manager.directory / str(step)}: damaged ({error}); "
-            f"--step chooses another of {others}"
-        ) from error
-    variables = {"params": {}, "batch_stats": {}} | unflatten_dict(arrays, sep="/")
-    return config, variables, step
+    with open_manager(workdir, read_only=True) as manager:
+        best = manager.best_step()
+        named = {"newest": steps[-1], "best": steps[-1] if best is None else best}
+        step = named.get(which, int(which) if which.isdigit() else None)
+        if step not in steps:
+            raise InputError(f"--step={which}: {workdir} has best, newest and {steps}")
+        try:
+            arrays = _restore(manager, step, ["generator"])["generator"]
+        except UnreadableError as error:
+            others = [s for s in steps if s != step]
+            raise InputError(
+                f"{manager.directory / str(step)}: damaged ({error}); "
+                f"--step chooses another of {others}"
+            ) from error
+    return config, {"params": {}, "batch_stats": {}} | unflatten_dict(arrays, sep="/"), step

@@ -10,7 +10,7 @@ import pathlib
 import sys
 from collections.abc import Callable
 
-from absl import app, logging
+from absl import app, flags, logging
 
 
 class InputError(Exception):
@@ -38,7 +38,22 @@ def run(main: Callable[[list[str]], None]) -> None:
         except (InputError, OSError) as error:
             sys.exit("error: " + " ".join(str(error).split()))
 
-    app.run(guarded)
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            remaining = flags.FLAGS(argv)
+            for flag in map(flags.FLAGS.__getitem__, flags.FLAGS):
+                if flag.present and flag.value == "" and flag.default is None:
+                    sys.exit(f"error: --{flag.name}=: empty; give it a value or leave it out")
+            return remaining
+        except flags.Error as error:
+            sys.exit(f"error: {' '.join(str(error).split())}: --help lists the flags")
+        except (AttributeError, KeyError) as error:  # ml_collections: no such field
+            message = error.args[0]
+            while isinstance(message, Exception):
+                message = message.args[0]
+            sys.exit(f"error: --config: no such field: {' '.join(message.split())}")
+
+    app.run(guarded, flags_parser=parse)
 
 
 def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:

@@ -18,8 +18,7 @@ import numpy as np
 from absl import flags
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from configs import release
-from dped_jax import checkpoint, cli
+from dped_jax import checkpoint, cli, config_files
 from dped_jax.cli import InputError
 from dped_jax.models.generator import make_generator
 
@@ -79,7 +78,7 @@ def convert_generator(
             f"{name}/InstanceNorm_0/scale": variables.get(f"Variable_{2 * k + 1}"),
         }
 
-    config = release.get_config()
+    config = config_files.load(config_files.FOLDER / "release.py")
     if "w1" in variables:
         config.generator.architecture = "srcnn"
         convs = ["conv_first", "conv_middle"]

@@ -4,6 +4,9 @@ Images are RGB, NHWC, uint8. The order is a function of the seed and the positio
 global batches come on any number of processes, each of which decodes its own contiguous part.
 """
 
+import contextlib
+import hashlib
+import json
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,25 +16,40 @@ import grain
 import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
+from dped_jax import cli
 from dped_jax.cli import InputError
 
 PATCH_SIZE = 100  # pixels (section 3.2.1)
 DATASET_VERSION = "1.1.0"  # what data_builders.dped.build makes
+_REMEDY = "build it with python -m data_builders.dped.build --phone="
 NUM_EPOCHS = 2**31  # for ever; the length of a truly endless dataset overflows at batch size 1
 Pairs = dict[str, np.ndarray]
 
 
-def dataset_folder(config: ml_collections.ConfigDict) -> pathlib.Path:
-    """Where the dataset of `config.data` is, in all its versions."""
-    return pathlib.Path(config.data.data_dir).expanduser() / "dped" / config.data.phone
+def dataset_folder(data_dir: str | pathlib.Path, phone: str) -> pathlib.Path:
+    """Where a phone's dataset is, in all its versions."""
+    return pathlib.Path(data_dir).expanduser() / "dped" / phone
 
 
-def open_split(config: ml_collections.ConfigDict, split: str) -> Sequence[dict[str, Any]]:
+def _open_dataset(data_dir: str | pathlib.Path, phone: str) -> tfds.core.DatasetBuilder:
+    folder = dataset_folder(data_dir, phone)
+    versions = sorted(file.parent.name for file in folder.glob("*/dataset_info.json"))
+    if DATASET_VERSION in versions:
+        return tfds.builder_from_directory(folder / DATASET_VERSION)
+    problem = f"no dataset in {folder}"
+    if versions:
+        problem = f"the dataset in {folder} is of version {versions[-1]}, not {DATASET_VERSION}"
+    raise InputError(f"config.data.data_dir: {problem}: {_REMEDY}{phone}")
+
+
+def open_split(data_dir: str | pathlib.Path, phone: str, split: str) -> Sequence[dict[str, Any]]:
     """Opens a split of the dataset that data_builders.dped.build has made.
 
     Args:
-      config: the experiment; `config.data` says which dataset.
+      data_dir: where it has put the datasets.
+      phone: which of them.
       split: train, validation or test.
 
     Returns:
@@ -41,27 +59,60 @@ def open_split(config: ml_collections.ConfigDict, split: str) -> Sequence[dict[s
     Raises:
       InputError: there is no such dataset, it is of another version, or it lacks the split.
     """
-    options = config.data
-    remedy = f"build it with python -m data_builders.dped.build --phone={options.phone}"
-    folder = dataset_folder(config)
-    versions = sorted(file.parent.name for file in folder.glob("*/dataset_info.json"))
-    if not versions:
-        raise InputError(f"config.data.data_dir: no dataset in {folder}: {remedy}")
-    if DATASET_VERSION not in versions:
-        raise InputError(
-            f"config.data.data_dir: the dataset in {folder} is of version {versions[-1]}, not"
-            f" {DATASET_VERSION}: {remedy}"
-        )
-    builder = tfds.builder_from_directory(folder / DATASET_VERSION)
+    builder, folder = _open_dataset(data_dir, phone), dataset_folder(data_dir, phone)
     if split not in builder.info.splits or not builder.info.splits[split].num_examples:
         raise InputError(f"config.data: the dataset in {folder} has no {split} split")
     skip = {name: tfds.decode.SkipDecoding() for name in ("phone", "dslr")}
     try:
         return builder.as_data_source(split, decoders=skip)
     except NotImplementedError as error:
-        raise InputError(
-            f"config.data.data_dir: the dataset in {folder} is not in array_record format: {remedy}"
-        ) from error
+        problem = f"the dataset in {folder} is not in array_record format"
+        raise InputError(f"config.data.data_dir: {problem}: {_REMEDY}{phone}") from error
+
+
+def fingerprint(data_dir: str | pathlib.Path, phone: str) -> dict[str, Any]:
+    """What two datasets of the same contents have in common, wherever they are.
+
+    The files are read once: their checksums are kept beside them, where that can be written, and
+    hold as long as their sizes and times of change do.
+
+    Returns:
+      "name", "version" and "splits": by name {"pairs": how many, "sha256": [of every shard]}.
+
+    Raises:
+      InputError: there is no such dataset, or it is of another version.
+      OSError: a file of it cannot be read.
+    """
+    splits = _open_dataset(data_dir, phone).info.splits
+    shards = {name: [pathlib.Path(file) for file in splits[name].filepaths] for name in splits}
+    kept = dataset_folder(data_dir, phone) / DATASET_VERSION / "checksums.json"
+    try:
+        known = json.loads(kept.read_text())
+    except (OSError, ValueError):
+        known = {}
+    found = {}
+    files = [file for name in shards for file in shards[name]]
+    for file in tqdm(files, "checksums of the dataset", leave=False, disable=None, unit=" files"):
+        stamp = [file.stat().st_size, file.stat().st_mtime_ns]
+        found[file.name] = known.get(file.name)
+        if not found[file.name] or found[file.name]["stamp"] != stamp:
+            with file.open("rb") as opened:
+                sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+            found[file.name] = {"stamp": stamp, "sha256": sha256}
+    if found != known:
+        with contextlib.suppress(OSError):  # a dataset may lie where nobody can write
+            cli.write_atomically(kept, json.dumps(found, indent=2) + "\n")
+    return {
+        "name": f"dped/{phone}",
+        "version": DATASET_VERSION,
+        "splits": {
+            name: {
+                "pairs": splits[name].num_examples,
+                "sha256": [found[file.name]["sha256"] for file in shards[name]],
+            }
+            for name in splits
+        },
+    }
 
 
 def load_pairs(source: Sequence[dict[str, Any]], indices: Sequence[int]) -> Pairs:
@@ -95,10 +146,8 @@ def train_batches(
     Raises:
       InputError: no dataset, or fewer pairs than a batch holds.
     """
-    source = open_split(config, "train")
+    source = open_split(config.data.data_dir, config.data.phone, "train")
     batch_size = config.train.batch_size
-    if not 0 <= config.data.crop <= PATCH_SIZE:
-        raise InputError(f"config.data.crop={config.data.crop}: use 1 to {PATCH_SIZE}, or 0")
     if len(source) < batch_size:
         raise InputError(
             f"config.train.batch_size={batch_size}: the training split has only {len(source)} pairs"

@@ -10,31 +10,29 @@ with before | enhanced | target pictures.
 import contextlib
 import math
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
 from absl import flags, logging
-from ml_collections import config_flags
 from tqdm import tqdm
 
-from dped_jax import checkpoint, cli, input_pipeline, metrics_writer
+from dped_jax import (
+    check_config,
+    checkpoint,
+    cli,
+    config_files,
+    input_pipeline,
+    metrics_writer,
+    resume,
+)
 from dped_jax.cli import InputError
-from dped_jax.evaluate.scores import format_summary, score_batches, summarize
-from dped_jax.images.pixels import to_float
+from dped_jax.devices import choose_devices, make_step_on_devices, replicate
+from dped_jax.evaluate.scores import format_summary
+from dped_jax.evaluate.validation import make_samples, make_validation
 from dped_jax.models import vgg_files
-from dped_jax.models.generator import make_eval_step
 from dped_jax.train_state import TrainState, create_train_state
-from dped_jax.train_step import make_discriminator_eval_step, make_train_step
-
-
-def replicate(tree: Any) -> Any:
-    """Copies arrays, equal on all hosts, to every device."""
-    mesh = jax.sharding.Mesh(jax.devices(), ("devices",))
-    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-    return jax.device_put(jax.device_get(tree), sharding)
 
 
 def load_vgg(config: ml_collections.ConfigDict) -> Any:
@@ -43,20 +41,24 @@ def load_vgg(config: ml_collections.ConfigDict) -> Any:
         return None
     if config.vgg.weights == "random":
         logging.warning("vgg.weights=random: the content loss compares features of a random net")
-        params = vgg_files.random_vgg_params(0)
-    else:
-        params = vgg_files.load_vgg_params(config.vgg.weights)
-    return replicate(params)  # as host arrays, 80 MB would travel at every step
+        return vgg_files.random_vgg_params(0)
+    return vgg_files.load_vgg_params(config.vgg.weights)
 
 
 def initial_state(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, manager: Any
+    config: ml_collections.ConfigDict, workdir: pathlib.Path
 ) -> tuple[TrainState, dict[str, Any] | None]:
     """The state to go on from and the input iterator's: restored, from `init_from`, or fresh."""
     state = create_train_state(config, jax.random.PRNGKey(config.seed))
-    restored = checkpoint.restore_state(workdir, manager, state)
+    restored = checkpoint.restore_state(workdir, state)
     if restored:
-        logging.info("resuming %s at step %d", workdir, restored[0].step)
+        step, num_steps = int(restored[0].step), config.train.num_steps
+        if step > num_steps:
+            raise InputError(
+                f"config.train.num_steps={num_steps}: {workdir} has been trained for {step}; give "
+                "at least as many, or start anew in another --workdir"
+            )
+        logging.info("resuming %s at step %d", workdir, step)
         return restored
     if config.train.init_from:
         generator = checkpoint.initial_generator(config.train.init_from, state.generator)
@@ -84,88 +86,30 @@ def mean_metrics(pending: list[tuple[int, dict[str, jax.Array]]], manager: Any) 
     return {name: float(np.mean([m[name] for _, m in pending])) for name in pending[0][1]}
 
 
-def make_validation(
-    config: ml_collections.ConfigDict, writer: metrics_writer.MetricsWriter | None
-) -> Callable[[int, TrainState], dict[str, float]]:
-    """Builds `validate(step, state)`: scores on the validation split, and a picture."""
-    source = input_pipeline.open_split(config, "validation")
-    eval_step = jax.jit(make_eval_step(config))
-    judge = jax.jit(make_discriminator_eval_step(config)) if config.loss.texture else None
-
-    def pairs():
-        return input_pipeline.eval_batches(source, config.eval.batch_size, config.eval.num_pairs)
-
-    def accuracy(variables: Any, discriminator_variables: Any) -> float:
-        accuracies = [
-            judge(discriminator_variables, eval_step(variables, b["phone"]), to_float(b["dslr"]))
-            for b in pairs()
-        ]
-        return float(np.mean(np.concatenate(accuracies)))
-
-    def validate(step: int, state: TrainState) -> dict[str, float]:
-        variables = jax.device_get(state.model)
-        scores = score_batches(lambda phone: eval_step(variables, phone), pairs())
-        summary = summarize(scores["enhanced"])
-        if judge:
-            discriminator = jax.device_get(state.discriminator.variables)
-            summary["discriminator_accuracy"] = accuracy(variables, discriminator)
-        if writer:
-            num = min(config.eval.num_pictures, len(source))
-            shown = input_pipeline.load_pairs(source, range(num))
-            enhanced = np.asarray(eval_step(variables, shown["phone"]))
-            writer.picture(step, metrics_writer.picture_grid(enhanced=enhanced, **shown))
-            writer.scalars(step, "validation", summary)
-            line = format_summary("validation", summary)
-            if judge:
-                line += f"   discriminator {summary['discriminator_accuracy']:.1%}"
-            tqdm.write(line)
-        return summary
-
-    return validate
+def report_validation(
+    writer: metrics_writer.MetricsWriter,
+    step: int,
+    summary: dict[str, float],
+    picture: np.ndarray,
+) -> None:
+    """Writes and prints what validation has found."""
+    writer.picture(step, picture)
+    writer.scalars(step, "validation", summary)
+    line = format_summary("validation", summary)
+    if "discriminator_accuracy" in summary:
+        line += f"   discriminator {summary['discriminator_accuracy']:.1%}"
+    tqdm.write(line)
 
 
-def make_step_on_all_devices(
-    config: ml_collections.ConfigDict,
-) -> Callable[[TrainState, Any, Any], tuple[TrainState, dict[str, jax.Array]]]:
-    """Maps the train step over devices: the state goes in and comes out without a leading axis.
-
-    Raises:
-      InputError: the config has a value that this program does not know, or the batch does not
-        divide among the devices.
-    """
-    batch_size, devices = config.train.batch_size, jax.device_count()
-    if batch_size % devices:
-        raise InputError(
-            f"config.train.batch_size={batch_size} does not divide among {devices} devices; "
-            "choose a multiple"
-        )
-    try:
-        train_step = make_train_step(config)
-    except ValueError as error:
-        raise InputError(f"config.{error}") from error
-    step = jax.pmap(
-        train_step, axis_name="devices", in_axes=(None, 0, None), out_axes=None, donate_argnums=0
-    )
-
-    def split(images: np.ndarray) -> np.ndarray:
-        return images.reshape(jax.local_device_count(), -1, *images.shape[1:])
-
-    def step_on_all_devices(state, batch, vgg_params):
-        state, metrics = step(state, jax.tree.map(split, batch), vgg_params)
-        if jax.default_backend() == "cpu":
-            # Steps in flight share one thread pool and can lock each other out of collectives.
-            jax.block_until_ready(metrics)
-        return state, metrics
-
-    return step_on_all_devices
-
-
-def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainState:
+def train(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, num_devices: int | None = None
+) -> TrainState:
     """Trains to `config.train.num_steps`, from the newest checkpoint where there is one.
 
     Args:
       config: the experiment.
       workdir: where results go; created if missing.
+      num_devices: see `choose_devices`; the result does not depend on it.
 
     Returns:
       The final state, on the devices.
@@ -174,21 +118,27 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
       InputError: bad input, or a loss that is not finite.
       OSError: a file cannot be written.
     """
+    check_config.check(config)
     options = config.train
-    step_on_all_devices = make_step_on_all_devices(config)
+    devices = choose_devices(options.batch_size, num_devices)
+    dataset = config.data.data_dir, config.data.phone
     batches = input_pipeline.train_batches(
         config, process_index=jax.process_index(), process_count=jax.process_count()
     )
-    input_pipeline.open_split(config, "validation")
+    source = input_pipeline.open_split(*dataset, "validation")
+    validate, samples = make_validation(config, source), make_samples(config, source)
+    fingerprint = input_pipeline.fingerprint(*dataset)
+    resume.compare(workdir, config, fingerprint)
     vgg_params = load_vgg(config)
-    checkpoint.write_config(workdir, config)
-    manager = checkpoint.open_manager(workdir, keep=options.keep_checkpoints)
-    state, data_state = initial_state(config, workdir, manager)
+    state, data_state = initial_state(config, workdir)
+    start = int(state.step)
+    resume.record(workdir, config, fingerprint, start)  # the first that is written
     if data_state:
         batches.set_state(data_state)
-    start, state = int(state.step), replicate(state)
+    # As host arrays, the 80 MB of VGG would travel at every step.
+    state, vgg_params = replicate((state, vgg_params), devices)
+    step_on_devices = make_step_on_devices(config, devices)
     writer = metrics_writer.MetricsWriter(workdir, start) if jax.process_index() == 0 else None
-    validate = make_validation(config, writer)
 
     pending: list[tuple[int, dict[str, jax.Array]]] = []
     progress = tqdm(
@@ -198,12 +148,13 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
         disable=writer is None,
         mininterval=1,
     )
+    manager = checkpoint.open_manager(workdir, keep=options.keep_checkpoints)
     with progress, manager, writer or contextlib.nullcontext():
         for step in range(start + 1, options.num_steps + 1):
             batch = next(batches)
             if options.discriminator_batch == "next":
                 batch |= {"next": next(batches)}
-            state, metrics = step_on_all_devices(state, batch, vgg_params)
+            state, metrics = step_on_devices(state, batch, vgg_params)
             pending.append((step, metrics))
             last = step == options.num_steps
             evaluating = last or step % options.eval_every_steps == 0
@@ -219,7 +170,9 @@ def train(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> TrainStat
                     tqdm.write(f"step {step}  {listed}")
             progress.update(options.batch_size)
             if saving:
-                scores = validate(step, state) if evaluating else None
+                scores = validate(state) if evaluating else None
+                if scores and writer:
+                    report_validation(writer, step, scores, samples(state))
                 checkpoint.save_state(manager, state, batches.get_state(), scores)
     return state
 
@@ -251,15 +204,16 @@ def main(argv: list[str]) -> None:
     if FLAGS.coordinator:
         join_processes(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     workdir = pathlib.Path(FLAGS.workdir)
-    train(FLAGS.config, workdir)
+    train(FLAGS.config, workdir, FLAGS.num_devices)
     print(f"trained: {workdir}; next: python -m dped_jax.evaluate --workdir={workdir}")
 
 
 FLAGS = flags.FLAGS
 
 if __name__ == "__main__":
-    config_flags.DEFINE_config_file("config", "configs/paper.py", "The experiment.")
+    config_files.define_flag("paper.py", "The experiment.")
     flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+    flags.DEFINE_integer("num_devices", None, "How many devices to use; as many as possible.")
     flags.DEFINE_string("coordinator", None, "Several hosts: host:port of process 0, or auto.")
     flags.DEFINE_integer("num_processes", None, "With --coordinator=host:port: how many.")
     flags.DEFINE_integer("process_id", None, "With --coordinator=host:port: which, from 0.")

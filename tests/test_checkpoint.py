@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from configs import paper
-from dped_jax import checkpoint
+from dped_jax import checkpoint, resume
 from dped_jax.cli import InputError
 from dped_jax.models.generator import make_generator
 
@@ -81,7 +81,7 @@ def test_a_flipped_bit_is_noticed(tmp_path):
 def test_configurations_survive_the_round_trip(tmp_path):
     config = paper.get_config()
     checkpoint.write_config(tmp_path, config)
-    checkpoint.write_config(tmp_path, config)  # an equal one is accepted
+    resume.compare(tmp_path, config)
     read = checkpoint.read_config(tmp_path)
     assert read.to_dict() == config.to_dict()
     shapes = [

@@ -134,7 +134,7 @@ def test_stored_patches_are_read_as_they_are(shared_data, tmp_path, tiny_config)
     )
     assert result.returncode == 0, result.stderr
     tiny_config.data.data_dir = str(tmp_path)
-    source = input_pipeline.open_split(tiny_config, "train")
+    source = input_pipeline.open_split(tiny_config.data.data_dir, "custom", "train")
     pairs = input_pipeline.load_pairs(source, [1, 0])
     np.testing.assert_array_equal(pairs["phone"], read_patches(folder / "sony", [1, 0], ".png"))
     np.testing.assert_array_equal(pairs["dslr"], read_patches(folder / "canon", [1, 0], ".png"))
@@ -146,16 +146,16 @@ def test_a_dataset_of_another_version_is_refused(tiny_config, tiny_data, tmp_pat
     tiny_config.data.data_dir = str(tmp_path)
     shutil.copytree(made, tmp_path / "dped/custom/1.0.0")
     with pytest.raises(InputError, match=r"of version 1\.0\.0, not .*: build it with"):
-        input_pipeline.open_split(tiny_config, "train")
+        input_pipeline.open_split(tiny_config.data.data_dir, "custom", "train")
     # Beside one of the right version it does no harm.
     shutil.copytree(made, tmp_path / "dped/custom" / made.name)
     shutil.copytree(made, tmp_path / "dped/custom/9.0.0")
-    assert len(input_pipeline.open_split(tiny_config, "train")) == 14
+    assert len(input_pipeline.open_split(tiny_config.data.data_dir, "custom", "train")) == 14
 
 
 def test_what_is_missing_is_named(tiny_config, tmp_path):
     with pytest.raises(InputError, match="no nosuch split"):
-        input_pipeline.open_split(tiny_config, "nosuch")
+        input_pipeline.open_split(tiny_config.data.data_dir, "custom", "nosuch")
     tiny_config.data.data_dir = str(tmp_path)
     with pytest.raises(InputError, match=r"data_dir: no dataset in .*custom"):
-        input_pipeline.open_split(tiny_config, "train")
+        input_pipeline.open_split(tiny_config.data.data_dir, "custom", "train")

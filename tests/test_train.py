@@ -149,8 +149,7 @@ def test_the_average_is_what_is_saved_and_started_from(tmp_path, tiny_config):
     assert any(np.any(saved[name] != last[name]) for name in saved)
 
     tiny_config.train.init_from = str(tmp_path / "first")
-    with checkpoint.open_manager(tmp_path / "second") as manager:
-        start, _ = train.initial_state(tiny_config, tmp_path / "second", manager)
+    start, _ = train.initial_state(tiny_config, tmp_path / "second")
     for tree in (start.generator.variables, start.averaged):
         for name, array in flatten_dict(jax.device_get(tree), sep="/").items():
             np.testing.assert_array_equal(array, averaged[name])
@@ -215,11 +214,9 @@ def test_bad_configurations_are_one_line(tmp_path, tiny_config):
             train.train(config, tmp_path / "w")
         assert not (tmp_path / "w").exists()
 
-    refused("batch_size=6 does not divide among 4 devices", **{"train.batch_size": 6})
     refused("training split has only 14 pairs", **{"train.batch_size": 16})
     refused(r"no dataset in .*data_builders\.dped\.build", **{"data.data_dir": str(tmp_path)})
-    refused(r"nowhere\.mat: no such file", **{"loss.content": 1.0, "vgg.weights": "nowhere.mat"})
-    refused("config.generator.norm='layer'", **{"generator.norm": "layer"})
+    refused(r"nowhere/config\.json: no such file", **{"train.init_from": "nowhere"})
 
 
 def test_a_converted_model_is_not_trained_on_in_place(trained, tmp_path):
@@ -255,9 +252,6 @@ def test_the_command_ends_with_one_line_where_nothing_can_be_written(tmp_path, t
 
 
 def test_the_command_names_what_is_wrong(tmp_path, tiny_config):
-    tiny_config.train.batch_size = 6
-    result = tiny.command(TRAIN, *flags_of(tiny_config, tmp_path / "w"))
-    tiny.assert_one_line_error(result, "batch_size=6", "devices")
     result = tiny.command(TRAIN, "surplus", *flags_of(tiny_config, tmp_path / "w"))
     tiny.assert_one_line_error(result, "surplus")
 

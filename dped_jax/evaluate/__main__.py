@@ -15,7 +15,6 @@ import json
 import pathlib
 from collections.abc import Iterator
 
-import ml_collections
 from absl import flags, logging
 
 from dped_jax import checkpoint, cli, input_pipeline
@@ -43,14 +42,13 @@ def _batches() -> Iterator[Batch]:
         return folder_batches(folders, DPED_BATCH_SIZE)
     if FLAGS.enhanced_dir and not (FLAGS.data_dir and FLAGS.phone):
         raise InputError("--enhanced_dir: needs --data_dir and --phone, or --dslr_dir")
-    data = checkpoint.read_config(FLAGS.workdir).data if FLAGS.workdir else {}
-    given = {name: FLAGS[name].value for name in ("data_dir", "phone") if FLAGS[name].value}
-    config = ml_collections.ConfigDict({"data": {**data, **given}})
-    source = input_pipeline.open_split(config, FLAGS.split)
+    trained = checkpoint.read_config(FLAGS.workdir).data if FLAGS.workdir else {}
+    dataset = [FLAGS[name].value or trained[name] for name in ("data_dir", "phone")]
+    source = input_pipeline.open_split(*dataset, FLAGS.split)
     if FLAGS.enhanced_dir:
         return split_batches(source, pathlib.Path(FLAGS.enhanced_dir), DPED_BATCH_SIZE)
     if not FLAGS.allow_seen:
-        for remark in held_out.check_held_out(FLAGS.workdir, config, FLAGS.split):
+        for remark in held_out.check_held_out(FLAGS.workdir, *dataset, FLAGS.split):
             logging.warning("%s", remark)
     return input_pipeline.eval_batches(source, DPED_BATCH_SIZE)
 

@@ -38,14 +38,13 @@ class SeenInTrainingError(InputError):
     """A model was trained on what it is to be scored on."""
 
 
-def check_held_out(
-    workdir: pathlib.Path, config: ml_collections.ConfigDict, split: str
-) -> list[str]:
+def check_held_out(workdir: pathlib.Path, data_dir: str, phone: str, split: str) -> list[str]:
     """Checks that a model has not seen the patches and photographs of a split in training.
 
     Args:
       workdir: of the model.
-      config: its `data` says which dataset is to be scored.
+      data_dir: where the dataset is that is to be scored.
+      phone: which dataset.
       split: which split of it; train is not checked, since there seen patches are meant.
 
     Returns:
@@ -59,22 +58,23 @@ def check_held_out(
     remarks: list[str] = []
     if split == "train":
         return remarks
-    scored_folder = input_pipeline.dataset_folder(config).resolve()
+    scored_folder = input_pipeline.dataset_folder(data_dir, phone).resolve()
     checked = {scored_folder}
     digests: dict[bytes, str] = {}
     photos: set[bytes] = set()
-    for model, trained in _history(workdir, remarks):
-        folder = input_pipeline.dataset_folder(trained).resolve()
+    for model, config in _history(workdir, remarks):
+        trained = config.data.data_dir, config.data.phone
+        folder = input_pipeline.dataset_folder(*trained).resolve()
         if folder in checked:
             continue
         checked.add(folder)
         try:
-            source = input_pipeline.open_split(trained, "train")
+            source = input_pipeline.open_split(*trained, "train")
         except InputError as error:
             remarks.append(f"{model}: cannot be checked for what it was trained on: {error}")
             continue
         if not digests:
-            scored = input_pipeline.open_split(config, split)
+            scored = input_pipeline.open_split(data_dir, phone, split)
             digests = {_digest(record): record["name"].decode() for record in scored}
             photos = {record["photo"] for record in scored} - {b""}
         seen, shared = _compare(digests, photos, source, f"checking {folder}")

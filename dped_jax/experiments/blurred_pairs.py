@@ -17,8 +17,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from configs import paper
-from dped_jax import cli, losses
+from dped_jax import cli, config_files, losses
 from dped_jax.evaluate.batches import folder_batches
 from dped_jax.images.folders import matching_images
 from dped_jax.images.pixels import to_float, to_integers
@@ -32,7 +31,7 @@ COLUMNS = ("phone", "phone, blurred", "DSLR", "DSLR, blurred")
 
 def kernel() -> np.ndarray:
     """The blur of eq. 4, its sum normalised to 1."""
-    loss = paper.get_config().loss
+    loss = config_files.load(config_files.FOLDER / "paper.py").loss
     return losses.gaussian_kernel(loss.blur_size, loss.blur_sigma, 0.0)
 
 

@@ -13,9 +13,8 @@ from typing import Any
 
 import ml_collections
 from absl import flags
-from ml_collections import config_flags
 
-from dped_jax import cli
+from dped_jax import check_config, cli, config_files
 from dped_jax.experiments import training
 from dped_jax.pages import outputs, web_page
 from dped_jax.report.page import read_metrics
@@ -86,6 +85,8 @@ def make_page(results: dict[str, Any]) -> str:
 def run(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
     """Trains what is to be trained and writes everything; raises InputError as `train.train`."""
     for name, entry in config.models.items():
+        check_config.check(entry.model, f"config.models.{name}.model")
+    for name, entry in config.models.items():
         training.ensure_trained(entry.model, output_dir / "models" / name)
     results = summarize(config, output_dir)
     rows = [
@@ -113,6 +114,6 @@ def main(argv: list[str]) -> None:
 FLAGS = flags.FLAGS
 
 if __name__ == "__main__":
-    config_flags.DEFINE_config_file("config", "configs/discriminators.py", "The comparison.")
+    config_files.define_flag("discriminators.py", "The comparison.")
     flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
     cli.run(main)

@@ -27,8 +27,7 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from configs import paper
-from dped_jax import cli, losses
+from dped_jax import cli, config_files, losses
 from dped_jax.cli import InputError
 from dped_jax.images.folders import matching_images, read_image
 from dped_jax.pages import outputs, web_page
@@ -45,7 +44,7 @@ Y_LABEL = "mean of squares, values in [0, 1]"
 
 def kernels() -> dict[str, np.ndarray]:
     """The blur kernels that are compared, as `losses.blur` takes them, by the key of `KERNELS`."""
-    loss = paper.get_config().loss
+    loss = config_files.load(config_files.FOLDER / "paper.py").loss
     amplitudes = {"color_sum_1": 0.0, "color_printed": loss.blur_amplitude}
     return {
         name: losses.gaussian_kernel(loss.blur_size, loss.blur_sigma, amplitude)

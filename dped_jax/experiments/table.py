@@ -9,16 +9,14 @@ report.html.
 """
 
 import pathlib
-import string
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_collections
 import numpy as np
 from absl import flags, logging
-from ml_collections import config_flags
 
-from dped_jax import cli, input_pipeline
+from dped_jax import cli, config_files, input_pipeline
 from dped_jax.cli import InputError
 from dped_jax.evaluate import held_out, perceptual
 from dped_jax.evaluate.batches import folder_batches, split_batches
@@ -30,7 +28,8 @@ from dped_jax.evaluate.scores import (
     score_batches,
     summarize,
 )
-from dped_jax.experiments import table_page, table_sheets, training
+from dped_jax.experiments import table_page, table_sheets
+from dped_jax.experiments.methods import NotThereError, check, filled, find_method, plan
 from dped_jax.images.folders import MissingPicturesError, matching_images
 from dped_jax.images.pixels import to_integers
 from dped_jax.pages import outputs
@@ -38,28 +37,12 @@ from dped_jax.pages import outputs
 BATCH_SIZE = 50
 
 
-class NotThereError(InputError):
-    """A method was not given for a phone: a dash in the table, not a failure."""
-
-
-def filled(path: str, **values: object) -> str:
-    """Fills the {phone}, {seed} and {models} of a path of the config.
-
-    Raises:
-      InputError: the path has other fields.
-    """
-    names = {name for _, name, _, _ in string.Formatter().parse(path) if name is not None}
-    if not names <= values.keys():
-        raise InputError(f"config: {path!r}: write only {{phone}}, {{seed}} and {{models}} in it")
-    return path.format(**values)
-
-
 def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[table_sheets.Batches, Any]:
     """Opens the pictures that are scored for a phone.
 
     Returns:
       A function that yields batches of "phone" and "dslr", and of "enhanced" where it is given
-      a folder; and the configuration of the dataset, None for folders.
+      a folder; and the dataset's data_dir and phone, None for folders.
 
     Raises:
       InputError: there is no such dataset or folder.
@@ -74,47 +57,14 @@ def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[table_she
             return folder_batches(folders | enhanced, BATCH_SIZE)
 
         return from_folders, None
-    dataset = ml_collections.ConfigDict({"data": {"data_dir": config.data_dir, "phone": phone}})
-    source = input_pipeline.open_split(dataset, config.split)
+    source = input_pipeline.open_split(config.data_dir, phone, config.split)
 
     def from_split(enhanced_dir):
         if enhanced_dir:
             return split_batches(source, enhanced_dir, BATCH_SIZE)
         return input_pipeline.eval_batches(source, BATCH_SIZE)
 
-    return from_split, dataset
-
-
-def find_method(
-    config: ml_collections.ConfigDict, name: str, phone: str, seed: int, models: pathlib.Path
-) -> tuple[pathlib.Path, bool]:
-    """Finds a method's workdir, trained if need be, or its folder of pictures.
-
-    Returns:
-      The path, and whether it is a folder of pictures.
-
-    Raises:
-      NotThereError: a workdir or folder that the config names does not exist.
-      InputError: the training failed.
-    """
-    method = config.methods[name]
-    values = {"phone": phone, "seed": seed, "models": models}
-    for field in ("workdir", "enhanced_dir"):
-        if method[field]:
-            path = pathlib.Path(filled(method[field], **values))
-            if not path.is_dir():
-                raise NotThereError(f"config.methods.{name}.{field}: no folder {path}")
-            return path, field == "enhanced_dir"
-    if method.model is None:
-        raise InputError(f"config.methods.{name}: give its model, workdir or enhanced_dir")
-    model = method.model.copy_and_resolve_references()
-    model.seed = seed
-    model.data.data_dir, model.data.phone = config.data_dir, phone
-    model.vgg.weights = config.vgg_weights
-    model.train.init_from = filled(model.train.init_from, **values)
-    workdir = models / f"{name}_{phone}_{seed}"
-    training.ensure_trained(model, workdir)
-    return workdir, False
+    return from_split, (config.data_dir, phone)
 
 
 def score_method(
@@ -122,7 +72,7 @@ def score_method(
     path: pathlib.Path,
     is_folder: bool,
     pairs: table_sheets.Batches,
-    dataset: ml_collections.ConfigDict | None,
+    dataset: tuple[str, str] | None,
     *,
     measures: Measures,
 ) -> tuple[dict[str, Scores], dict[str, Any], Callable]:
@@ -141,7 +91,7 @@ def score_method(
     model, enhance, step = load_enhance(path, config.step)
     remarks = []
     if dataset and not config.allow_seen:
-        remarks = held_out.check_held_out(path, dataset, config.split)
+        remarks = held_out.check_held_out(path, *dataset, config.split)
     scores = score_batches(enhance, pairs(None), measures=measures)
     noted = {"workdir": str(path), "step": step, "remarks": remarks}
     if model.loss.content and model.vgg.weights == "random":
@@ -162,18 +112,6 @@ def summarize_seeds(runs: list[dict[str, Any]], metrics: Sequence[str]) -> dict[
 def list_metrics(config: ml_collections.ConfigDict) -> list[str]:
     """The scores of the table, in its order."""
     return [*table_page.METRICS, *config.perceptual]
-
-
-def plan(config: ml_collections.ConfigDict) -> list[tuple[str, int]]:
-    """Methods and seeds in the order of work: the whole table for the first seed, then the next."""
-
-    def seeds(name: str) -> tuple[int, ...]:
-        method = config.methods[name]
-        trained = method.model is not None and not (method.workdir or method.enhanced_dir)
-        return (method.seeds or config.seeds) if trained else config.seeds[:1]
-
-    entries = [(k, name, seed) for name in config.rows for k, seed in enumerate(seeds(name))]
-    return [(name, seed) for _, name, seed in sorted(entries, key=lambda entry: entry[0])]
 
 
 def run_phone(
@@ -242,11 +180,7 @@ def make_table(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> N
     Raises:
       InputError: a method failed (all others are in the files nevertheless), or none has a result.
     """
-    unknown = [name for name in config.rows if name not in config.methods]
-    if unknown or not config.rows:
-        raise InputError(
-            f"config.rows={config.rows}: no such method; there are {', '.join(config.methods)}"
-        )
+    check(config)
     measures = perceptual.make_measures(
         config.perceptual, config.lpips_weights, config.niqe_weights
     )
@@ -287,6 +221,6 @@ def main(argv: list[str]) -> None:
 FLAGS = flags.FLAGS
 
 if __name__ == "__main__":
-    config_flags.DEFINE_config_file("config", "configs/table2.py", "The table.")
+    config_files.define_flag("table2.py", "The table.")
     flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
     cli.run(main)

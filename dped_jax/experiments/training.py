@@ -5,7 +5,7 @@ import pathlib
 import ml_collections
 from absl import logging
 
-from dped_jax import checkpoint, train
+from dped_jax import checkpoint, input_pipeline, resume, train
 
 
 def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
@@ -13,7 +13,7 @@ def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
 
     Args:
       config: the training; references in it are resolved.
-      workdir: a new folder, or one that was made with the same configuration.
+      workdir: a new folder, or one that was made with the same configuration, see `resume`.
 
     Raises:
       InputError: see `train.train`; the workdir was made with another configuration.
@@ -21,7 +21,9 @@ def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
     config = config.copy_and_resolve_references()
     steps = checkpoint.list_steps(workdir)
     if steps and steps[-1] == config.train.num_steps:
-        checkpoint.write_config(workdir, config)  # which compares it with the one there
+        dataset = config.data.data_dir, config.data.phone
+        moved = checkpoint.read_config(workdir).data.data_dir != dataset[0]
+        resume.compare(workdir, config, input_pipeline.fingerprint(*dataset) if moved else None)
         logging.info("%s: trained already", workdir)
         return
     logging.info("training %s for %d steps", workdir, config.train.num_steps)

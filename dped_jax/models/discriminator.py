@@ -99,21 +99,20 @@ class SingleChannelDiscriminator(nn.Module):
         return columns[:, 0] - columns[:, 1]
 
 
+ARCHITECTURES = {
+    "bi_channel": PaperDiscriminator,
+    "counterpart": PaperDiscriminator,
+    "single_channel": SingleChannelDiscriminator,
+}
+
+
 def make_discriminator(config: ml_collections.ConfigDict) -> nn.Module:
     """Builds the discriminator that `config.discriminator` describes.
 
     Raises:
-      ValueError: a field has a value that this program does not know.
+      ValueError: there is no such architecture.
     """
-    options = config.discriminator
-    architectures = {
-        "bi_channel": PaperDiscriminator,
-        "counterpart": PaperDiscriminator,
-        "single_channel": SingleChannelDiscriminator,
-    }
-    if options.architecture not in architectures:
-        raise ValueError(
-            f"discriminator.architecture={options.architecture!r}: use one of {list(architectures)}"
-        )
-    dtype = jnp.dtype(config.compute_dtype)
-    return architectures[options.architecture](width=options.width, dtype=dtype)
+    name, width = config.discriminator.architecture, config.discriminator.width
+    if name not in ARCHITECTURES:
+        raise ValueError(f"discriminator.architecture={name!r}: use {' or '.join(ARCHITECTURES)}")
+    return ARCHITECTURES[name](width=width, dtype=jnp.dtype(config.compute_dtype))

@@ -10,6 +10,8 @@ INITIALIZERS = {
     "truncated_normal": nn.initializers.truncated_normal(0.01),
     "he_normal": nn.initializers.he_normal(),
 }
+DEVICES = "devices"  # the axis over which a training step is mapped
+NORMS = ("batch", "instance", "none")
 BIAS_INIT = nn.initializers.constant(0.01)
 
 
@@ -27,7 +29,9 @@ class Norm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Normalises (N, H, W, C); `train` as in `Generator`."""
+        """Normalises (N, H, W, C); `train` as in `Generator`. An unknown kind: ValueError."""
+        if self.kind not in NORMS:
+            raise ValueError(f"norm {self.kind!r}: use {' or '.join(NORMS)}")
         options = {"epsilon": 1e-3, "use_fast_variance": False, "dtype": self.dtype}
         if self.kind == "none":
             return x
@@ -39,7 +43,7 @@ class Norm(nn.Module):
         return nn.BatchNorm(
             use_running_average=not train,
             momentum=0.99,
-            axis_name="devices" if train else None,
+            axis_name=DEVICES if train else None,
             name=name,
             **options,
         )(x)

@@ -36,18 +36,17 @@ class Folder:
         cv2.imwrite(str(file), np.uint8(100 + noise))
         return Pair(name, file, file, photo)
 
-    def dataset(self, name: str, train: list[Pair], test: list[Pair]):
-        """A configuration of the dataset that is built from these pairs."""
+    def dataset(self, name: str, train: list[Pair], test: list[Pair]) -> tuple[str, str]:
+        """data_dir and phone of the dataset that is built from these pairs."""
         splits = {"train": train, "validation": [self.patch(10**6)], "test": test}
         builder = Builder(data_dir=self.root / name, config="custom", splits=splits)
         builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
-        config = paper.get_config()
-        config.data.data_dir, config.data.phone = str(self.root / name), "custom"
-        return config
+        return str(self.root / name), "custom"
 
-    def workdir(self, name: str, config, init_from: str = "") -> pathlib.Path:
-        """A workdir as training leaves it, as far as it matters here."""
-        config = config.copy_and_resolve_references()
+    def workdir(self, name: str, dataset: tuple[str, str], init_from: str = "") -> pathlib.Path:
+        """A workdir as training on a dataset leaves it, as far as it matters here."""
+        config = paper.get_config()
+        config.data.data_dir, config.data.phone = dataset
         config.train.init_from = init_from and str(self.root / init_from)
         checkpoint.write_config(self.root / name, config)
         for item in ("generator", "training"):
@@ -68,11 +67,9 @@ def scored(folder):
 def test_the_dataset_of_training_is_trusted_to_keep_its_splits_apart(folder, scored, monkeypatch):
     link = folder.root / "link"
     link.symlink_to(folder.root / "scored")
-    again = scored.copy_and_resolve_references()
-    again.data.data_dir = str(link)
-    workdir = folder.workdir("w", again)
+    workdir = folder.workdir("w", (str(link), "custom"))
     monkeypatch.setattr(held_out.input_pipeline, "open_split", None)  # nothing is read
-    assert check_held_out(workdir, scored, "test") == []
+    assert check_held_out(workdir, *scored, "test") == []
 
 
 def test_a_model_that_saw_the_patches_in_another_dataset_is_refused(folder, scored):
@@ -80,20 +77,20 @@ def test_a_model_that_saw_the_patches_in_another_dataset_is_refused(folder, scor
     seen = folder.workdir("seen", other)
     name = "2"  # of the patch of seed 3 in `scored`
     with pytest.raises(SeenInTrainingError) as error:
-        check_held_out(seen, scored, "test")
+        check_held_out(seen, *scored, "test")
     for words in ("1 of the 2 patches of the test split", f"({name})", "/other/", "--allow_seen"):
         assert words in str(error.value)
-    assert check_held_out(seen, scored, "validation") == []
-    assert check_held_out(seen, scored, "train") == []
+    assert check_held_out(seen, *scored, "validation") == []
+    assert check_held_out(seen, *scored, "train") == []
     # ... also by way of a model that it was started from, two workdirs before
     folder.workdir("between", scored, "seen")
     with pytest.raises(SeenInTrainingError, match="seen was trained"):
-        check_held_out(folder.workdir("last", scored, "between"), scored, "test")
+        check_held_out(folder.workdir("last", scored, "between"), *scored, "test")
 
 
 def test_other_datasets_with_other_patches_pass(folder, scored):
     other = folder.dataset("other", [folder.patch(4), folder.patch(5)], [folder.patch(3)])
-    assert check_held_out(folder.workdir("w", other), scored, "test") == []
+    assert check_held_out(folder.workdir("w", other), *scored, "test") == []
 
 
 @pytest.mark.parametrize(("spread", "refused"), [(NOT_BLANK, False), (NOT_BLANK + 1, True)])
@@ -103,9 +100,9 @@ def test_blank_patches_are_no_evidence(folder, spread, refused):
     workdir = folder.workdir("w", other)
     if refused:
         with pytest.raises(SeenInTrainingError):
-            check_held_out(workdir, scored, "test")
+            check_held_out(workdir, *scored, "test")
     else:
-        assert check_held_out(workdir, scored, "test") == []
+        assert check_held_out(workdir, *scored, "test") == []
 
 
 def test_photographs_of_the_same_name_are_refused(folder):
@@ -114,28 +111,27 @@ def test_photographs_of_the_same_name_are_refused(folder):
     train = [folder.patch(10 + i, photo=f"IMG_{i}") for i in (2, 3)]
     other = folder.dataset("other", train, [folder.patch(20)])
     with pytest.raises(SeenInTrainingError, match=r"1 of the 2 photographs .*\(IMG_2\)"):
-        check_held_out(folder.workdir("w", other), scored, "test")
+        check_held_out(folder.workdir("w", other), *scored, "test")
     nameless = folder.dataset("nameless", [folder.patch(30)], [folder.patch(31)])
-    assert check_held_out(folder.workdir("n", nameless), scored, "test") == []
+    assert check_held_out(folder.workdir("n", nameless), *scored, "test") == []
 
 
 def test_what_cannot_be_checked_is_told(folder, scored):
-    gone = scored.copy_and_resolve_references()
-    gone.data.data_dir = str(folder.root / "gone")
-    (remark,) = check_held_out(folder.workdir("a", gone), scored, "test")
+    gone = str(folder.root / "gone"), "custom"
+    (remark,) = check_held_out(folder.workdir("a", gone), *scored, "test")
     assert "/a: cannot be checked" in remark
     assert "/gone/" in remark
-    (remark,) = check_held_out(folder.workdir("b", scored, "nowhere"), scored, "test")
+    (remark,) = check_held_out(folder.workdir("b", scored, "nowhere"), *scored, "test")
     assert "/nowhere: cannot be checked" in remark
     folder.workdir("c", scored, "d")
-    (remark,) = check_held_out(folder.workdir("d", scored, "c"), scored, "test")
+    (remark,) = check_held_out(folder.workdir("d", scored, "c"), *scored, "test")
     assert "started from itself" in remark
 
 
 def test_the_command_refuses_unless_told(folder, scored):
     other = folder.dataset("other", [folder.patch(3)], [folder.patch(4)])
     config, variables = tiny.random_generator()
-    config.data.update(other.data)
+    config.data.data_dir, config.data.phone = other
     workdir = tiny.write_model(folder.root / "model", config, variables)
     given = [f"--workdir={workdir}", f"--data_dir={folder.root / 'scored'}"]
     converted = tiny.command("dped_jax.evaluate", *given)

@@ -19,8 +19,8 @@ NAMES = ["17", "18", "19"]  # the test split of `tiny_data`
 
 
 @pytest.fixture
-def source(tiny_config):
-    return input_pipeline.open_split(tiny_config, "test")
+def source(tiny_data):
+    return input_pipeline.open_split(tiny_data, "custom", "test")
 
 
 @pytest.fixture

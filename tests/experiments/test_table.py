@@ -5,7 +5,6 @@ import json
 
 import browser as chromium
 import cv2
-import ml_collections
 import numpy as np
 import pytest
 import tiny
@@ -39,8 +38,7 @@ def read(output_dir):
 def write_split(config, folder, split="test", change=lambda dslr: dslr):
     """Writes a picture for each record of a split, made from the DSLR's."""
     folder.mkdir(parents=True)
-    dataset = ml_collections.ConfigDict({"data": {"data_dir": config.data_dir, "phone": "custom"}})
-    source = input_pipeline.open_split(dataset, split)
+    source = input_pipeline.open_split(config.data_dir, "custom", split)
     pairs = input_pipeline.load_pairs(source, range(len(source)))
     for record, dslr in zip(source, pairs["dslr"], strict=True):
         name = record["name"].decode()
@@ -62,7 +60,7 @@ def test_cells_are_what_evaluate_says(config, tmp_path):
     workdirs = [tmp_path / f"out/models/net_custom_{seed}" for seed in (0, 1)]
     psnrs = []
     for workdir in workdirs:
-        source = input_pipeline.open_split(checkpoint.read_config(workdir), "test")
+        source = input_pipeline.open_split(config.data_dir, "custom", "test")
         batches = input_pipeline.eval_batches(source, 2)
         scores, _ = score_workdir(workdir, batches, "newest")
         psnrs.append(scores["enhanced"]["psnr"])
@@ -179,7 +177,7 @@ def test_model_trained_on_what_is_scored_is_refused(config, tmp_path):
     [
         ({"rows": ("nobody",)}, "config.rows=.*nobody.*there are net"),
         ({"data_dir": "nowhere"}, "1 of 1 results are missing.*no dataset in nowhere"),
-        ({"split": "future"}, "has no future split"),
+        ({"split": "future"}, "config.split='future': use train or"),
         ({"phone_dir": "{phones}/a"}, "write only {phone}"),
         ({"phone_dir": "nowhere", "dslr_dir": "there"}, "nowhere: no such folder"),
     ],
