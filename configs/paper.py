@@ -41,7 +41,7 @@ def get_config() -> ml_collections.ConfigDict:  # noqa: PLR0915  (a list of fiel
 
     config.vgg = ml_collections.ConfigDict()
     config.vgg.weights = "imagenet-vgg-verydeep-19.mat"  # a file (README), or in words: "random"
-    config.vgg.layer = "relu5_2"  # of the content loss (3.1.5)
+    config.vgg.layers = (("relu5_2", 1.0),)  # of the content loss (3.1.5), with weights
 
     config.loss = ml_collections.ConfigDict()
     config.loss.definition = "paper"  # eq. 2-7; or "release"

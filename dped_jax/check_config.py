@@ -52,6 +52,18 @@ def text(what: str, *, may_be_empty: bool = False) -> Rule:
 
 
 TRUE_OR_FALSE: Rule = (lambda value: type(value) is bool, "use True or False")
+
+
+def _are_layers(value: Any) -> bool:
+    """Whether a value is pairs of a layer and a weight; tuples come out of JSON as lists."""
+    is_weight, _ = number(0, above=True)
+    try:
+        names = {name for name, weight in value if is_weight(weight)}
+    except (TypeError, ValueError):
+        return False
+    return bool(names) and len(names) == len(value) and names <= set(VGG19_RELU_LAYERS)
+
+
 SHARE: Rule = (
     lambda value: type(value) in (int, float) and 0 <= value < 1,
     "use a number from 0 to below 1",
@@ -78,7 +90,7 @@ FIELDS: dict[str, Rule] = {
     "discriminator.architecture": one_of(*discriminator.ARCHITECTURES),
     "discriminator.width": number(1 / 64),  # leaves every layer a channel
     "vgg.weights": text("a file of VGG-19 weights, or random"),
-    "vgg.layer": one_of(*VGG19_RELU_LAYERS),
+    "vgg.layers": (_are_layers, "use tuples of a layer, relu1_1 to relu5_4, and its weight"),
     "loss.definition": one_of(*DEFINITIONS),
     **{f"loss.{name}": number(0) for name in WEIGHTS},
     "loss.blur_amplitude": number(0),

@@ -19,7 +19,7 @@ from dped_jax.images.pixels import to_float
 from dped_jax.models import discriminator as discriminators
 from dped_jax.models.generator import make_generator
 from dped_jax.models.layers import DEVICES
-from dped_jax.models.vgg import extract_features
+from dped_jax.models.vgg import extract_layers
 from dped_jax.train_state import NetworkState, TrainState, make_optimizer, update_average
 
 Batch = dict[str, Any]
@@ -96,12 +96,15 @@ def _image_losses(config, vgg_params, enhanced, target) -> dict[str, jax.Array]:
     if weights.color:
         terms["color"] = definition.color(weights)(enhanced, target)
     if weights.content:
-        dtype = jnp.dtype(config.compute_dtype)
-        features = [
-            extract_features(vgg_params, images, config.vgg.layer, dtype)
+        layers, dtype = dict(config.vgg.layers), jnp.dtype(config.compute_dtype)
+        found, wanted = (
+            extract_layers(vgg_params, images, tuple(layers), dtype)
             for images in (enhanced, target)
-        ]
-        terms["content"] = definition.content(*features)
+        )
+        terms["content"] = sum(
+            weight * definition.content(found[layer], wanted[layer])
+            for layer, weight in layers.items()
+        )
     if weights.tv:
         terms["tv"] = definition.tv(enhanced)
     return terms

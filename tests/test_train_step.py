@@ -20,7 +20,7 @@ def small(config):
     config.generator.kernel_init = "he_normal"
     config.discriminator.width = 0.125
     config.vgg.weights = "random"
-    config.vgg.layer = "relu2_2"
+    config.vgg.layers = (("relu2_2", 1.0),)
     config.train.batch_size = 8
     return config
 
@@ -169,6 +169,19 @@ def test_terms_of_weight_zero_are_not_computed():
     state, metrics = step(state, batch, None)
     assert metrics.keys() == {"mse", "total"}
     assert metrics["total"] == pytest.approx(2 * metrics["mse"])
+
+
+def test_content_over_several_layers_is_their_weighted_sum():
+    config = small(paper.get_config())
+    config.loss.texture = config.loss.tv = config.loss.color = 0.0
+
+    def content(*layers):
+        config.vgg.layers = layers
+        return run(config, 1, num_steps=1, start=lambda state: state)[1][0]["content"]
+
+    low, high = content(("relu1_2", 1.0)), content(("relu2_2", 1.0))
+    both = content(("relu1_2", 2.0), ("relu2_2", 0.5))
+    assert both == pytest.approx(2 * low + 0.5 * high, rel=1e-5)
 
 
 def test_the_average_follows_the_variables():
