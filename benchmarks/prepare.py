@@ -30,7 +30,7 @@ def write_pairs(root: pathlib.Path, phone_size, dslr_size, num_pairs: int) -> No
     import numpy as np
     import skimage.data
 
-    from data_builders.dped import viewpoints
+    from data_builders.dped.simulate import viewpoints
 
     photographs = [skimage.data.astronaut(), skimage.data.stereo_motorcycle()[0]]
     for camera in ("phone", "dslr"):
@@ -50,13 +50,13 @@ def write_pairs(root: pathlib.Path, phone_size, dslr_size, num_pairs: int) -> No
 
 def run_once(folder: str, output: str, processes: int) -> dict[str, float]:
     """Prepares a folder in this process's children."""
-    from data_builders.dped import parallel, prepare
+    from data_builders.dped.prepare import folders, parallel
 
     def run(function, tasks, doing):
         parallel.run_processes(function, tasks, processes=processes, description=doing)
 
     start = time.perf_counter()
-    result = prepare.prepare(
+    result = folders.prepare(
         phone_dir=f"{folder}/phone", dslr_dir=f"{folder}/dslr", output_dir=output, run=run
     )
     seconds = time.perf_counter() - start

@@ -13,22 +13,19 @@ import contextlib
 import dataclasses
 import errno
 import io
-import shutil
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow_datasets as tfds
 from absl import flags, logging
 from google.protobuf import json_format
 
-from data_builders.dped import cli, patch_pairs
-from data_builders.dped.cli import InputError
-from data_builders.dped.dped_dataset_builder import Builder
+from . import cli, patch_pairs
+from .cli import InputError
+from .dped_dataset_builder import Builder
+from .layout import CAMERA_FOLDERS
 
 _FORMAT = tfds.core.FileFormat.ARRAY_RECORD
-_SHOWN = 20  # skipped files listed on screen; all are in SKIPPED_FILE
 SKIPPED_FILE = "skipped.txt"
 
 _MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder that holds <phone>/training_data ….")
@@ -52,6 +49,7 @@ _SKIP_CORRUPT = flags.DEFINE_bool(
     "skip_corrupt", False, "Leave out pairs with a bad file, and list them, instead of failing."
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a dataset that is already there.")
+cli.refuse_empty(_MANUAL_DIR, _DATA_DIR, _PHONE_DIR, _DSLR_DIR)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +95,7 @@ def build(
             raise InputError(f"{target}: incomplete dataset ({missing}): rebuild with --overwrite")
         return None
     splits = _find_splits(source, phone)  # before anything is written
-    with _scratch_folder(data_dir) as scratch:
+    with cli.scratch_folder(data_dir) as scratch:
         builder = Builder(data_dir=scratch, config=phone, splits=splits, skip_corrupt=skip_corrupt)
         _prepare(builder)
         built = Path(builder.data_dir)
@@ -123,7 +121,7 @@ def _find_splits(source: Path | FlatFolders, phone: str) -> dict[str, list[patch
         return patch_pairs.find_flat(
             source.phone_dir, source.dslr_dir, source.test_pairs, source.validation_pairs
         )
-    return patch_pairs.find_published(source / phone, *patch_pairs.CAMERA_FOLDERS[phone])
+    return patch_pairs.find_published(source / phone, *CAMERA_FOLDERS[phone])
 
 
 def _prepare(builder: Builder) -> None:
@@ -141,20 +139,6 @@ def _prepare(builder: Builder) -> None:
     for split, split_info in builder.info.splits.items():
         if not split_info.num_examples:
             raise InputError(f"no pair is left in the {split} split: every one has a bad file")
-
-
-@contextlib.contextmanager
-def _scratch_folder(data_dir: Path) -> Iterator[Path]:
-    """A temporary folder in `data_dir`, which is removed too if it is new and stays empty."""
-    existed = data_dir.exists()
-    data_dir.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".dped_incomplete_", dir=data_dir))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch)
-        if not existed and not any(data_dir.iterdir()):
-            data_dir.rmdir()
 
 
 def _missing_part(folder: Path) -> str | None:
@@ -227,10 +211,7 @@ def main(argv: list[str]) -> None:
         print(f"  {split:<11}{split_info.num_examples:>8}")
     if skipped:
         print(f"skipped pairs with {len(skipped)} bad file(s), listed in {folder / SKIPPED_FILE}:")
-        for file, problem in skipped[:_SHOWN]:
-            print(f"  {file}: {problem}")
-        if len(skipped) > _SHOWN:
-            print("  …")
+        cli.print_problems(skipped)
     print(
         "next: python -m dped_jax.train --config=configs/paper.py"
         f" --config.data.data_dir={data_dir} --config.data.phone={phone} --workdir=runs/{phone}"

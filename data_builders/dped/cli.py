@@ -1,18 +1,30 @@
-"""What the commands of this folder share: how bad input ends.
+"""What the commands of this folder share: how bad input ends, and that files appear whole.
 
 A command ends on bad input with one line on stderr and exit code 1; a traceback means a defect of
 this program.
 """
 
+import contextlib
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from absl import app, flags
 from etils import epath
 
+_SHOWN = 20  # problems listed on screen; all are in a file
 
-class InputError(ValueError):
+
+class InputError(Exception):
     """Bad input. The message is one line: the file or flag, what is wrong, what to do."""
+
+
+def refuse_empty(*folders: flags.FlagHolder) -> None:
+    """Makes an empty value of flags that name folders a wrong one: it would be this folder."""
+    for folder in folders:
+        flags.register_validator(folder, lambda path: path != "", "must name a folder")
 
 
 def run(main: Callable[[list[str]], None], *, pass_unknown_flags: bool = False) -> None:
@@ -54,3 +66,34 @@ def write_atomically(path: epath.Path, data: bytes) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Makes a folder that is removed at the end, with what is still in it.
+
+    What is to appear whole or not at all is written there and then renamed.
+
+    Args:
+      parent: where to make it; made if missing, and removed too if it stays empty then.
+
+    Yields:
+      The folder.
+    """
+    existed = parent.exists()
+    parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=".dped_incomplete_", dir=parent))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch)
+        if not existed and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def print_problems(problems: Sequence[tuple[object, str]]) -> None:
+    """Prints the first of (what, what is wrong with it), a line each."""
+    for what, problem in problems[:_SHOWN]:
+        print(f"  {what}: {problem}")
+    if len(problems) > _SHOWN:
+        print("  …")

@@ -23,6 +23,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from . import patch_files, patch_pairs
 from .cli import InputError
+from .layout import CAMERA_FOLDERS, PATCH_SIZE
 
 SHARD_PAIRS = 4096  # about 65 MB of JPEG; the writer keeps one shard in memory
 
@@ -78,7 +79,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         self._skip_corrupt = skip_corrupt
 
     def _info(self) -> tfds.core.DatasetInfo:
-        shape = (patch_pairs.PATCH_SIZE, patch_pairs.PATCH_SIZE, 3)
+        shape = (PATCH_SIZE, PATCH_SIZE, 3)
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
@@ -106,7 +107,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         phone, splits = self.builder_config.name, self._splits
         if splits is None:
             root = Path(dl_manager.manual_dir) / phone
-            splits = patch_pairs.find_published(root, *patch_pairs.CAMERA_FOLDERS[phone])
+            splits = patch_pairs.find_published(root, *CAMERA_FOLDERS[phone])
         self.skipped = []
         progress = tqdm.tqdm(
             total=sum(map(len, splits.values())),

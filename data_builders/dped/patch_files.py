@@ -1,22 +1,17 @@
-"""Reads pairs of patch files, and checks every file by decoding it. Writes nothing.
-
-Imports here are relative because `tfds build` imports this folder as the package `dped`.
-"""
+"""Reads pairs of patch files, and checks every file by decoding it. Writes nothing."""
 
 import collections
 import concurrent.futures
 import dataclasses
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from .patch_pairs import PATCH_SIZE, Pair
+from .layout import PATCH_SIZE
+from .patch_pairs import Pair
+from .picture_files import decode, is_jpeg, is_png
 
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
-_PNG_START = b"\x89PNG\r\n\x1a\n"
 _CHUNK_PAIRS = 16  # pairs per task of a thread
 _THREADS = 3  # threads of reading and decoding; more gain nothing, the writer takes the other core
 
@@ -44,34 +39,10 @@ def patch_problem(data: bytes) -> str | None:
     """
     if not data:
         return "empty file"
-    if not (is_jpeg(data) or data.startswith(_PNG_START)):
+    if not (is_jpeg(data) or is_png(data)):
         return "not a JPEG or PNG image"
-    image = _decode(data)
+    image = decode(data)
     return "truncated or damaged image" if image is None else _image_problem(image)
-
-
-def is_jpeg(data: bytes) -> bool:
-    """Whether a file starts as a JPEG does."""
-    return data.startswith(_JPEG_START)
-
-
-def is_whole(data: bytes) -> bool:
-    """Whether a file is not empty, and a JPEG or PNG has its end; decoders may not mind."""
-    if data.startswith(_PNG_START):
-        return _png_is_whole(data)
-    if is_jpeg(data):
-        return data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN) > 0
-    return bool(data)
-
-
-def _decode(data: bytes) -> np.ndarray | None:
-    """Decodes a whole JPEG or PNG with its own depth and channels; None if that is impossible."""
-    if not is_whole(data):
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # an absurd size in the header
-        return None
 
 
 def _image_problem(image: np.ndarray) -> str | None:
@@ -85,20 +56,6 @@ def _image_problem(image: np.ndarray) -> str | None:
     if (height, width) != (PATCH_SIZE, PATCH_SIZE):
         return f"{width}x{height} pixels, not {PATCH_SIZE}x{PATCH_SIZE}"
     return None
-
-
-def _png_is_whole(data: bytes) -> bool:
-    """Whether every chunk up to IEND is there with the right checksum (cv2 warns on stderr)."""
-    position = len(_PNG_START)
-    while position + 12 <= len(data):
-        end = position + 12 + int.from_bytes(data[position : position + 4])
-        body = data[position + 4 : end - 4]
-        if end > len(data) or zlib.crc32(body) != int.from_bytes(data[end - 4 : end]):
-            return False
-        if body.startswith(b"IEND"):
-            return True
-        position = end
-    return False
 
 
 def read_checked(pairs: Sequence[Pair]) -> Iterator[CheckedPair]:

@@ -4,43 +4,19 @@ A pair is two files of the same stem, one in the phone's folder and one in the D
 are .jpg, .jpeg or .png; other files in the folders are ignored. Pairs are in natural order of
 their stems (2 before 10) everywhere. A manifest.csv in the phone's folder says which photograph
 each patch was cut from, and how well the pair correlates.
-
-Imports here are relative because `tfds build` imports this folder as the package `dped`.
 """
 
-import csv
 import dataclasses
 import math
-import os
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
+from . import manifest
 from .cli import InputError
+from .layout import INCOMPLETE_FILE, MANIFEST_FILE, SPLIT_FOLDERS
+from .picture_files import images_by_stem, natural_key, some
 
-PATCH_SIZE = 100  # section 3.2.1
 MAX_HELD_OUT = 2000  # section 3.2.1: 2K validation patches
 HELD_OUT_DIVISOR = 20  # a small set gives 5 % instead
-
-PATCH_SUFFIXES = (".jpg", ".jpeg", ".png")
-# Of each phone, which is a config of the builder: folders of the phone's and the DSLR's patches.
-CAMERA_FOLDERS: dict[str, tuple[str, str]] = {
-    "iphone": ("iphone", "canon"),
-    "blackberry": ("blackberry", "canon"),
-    "sony": ("sony", "canon"),
-    "custom": ("phone", "dslr"),
-}
-SPLIT_FOLDERS = {  # of the published layout, in the phone's folder
-    "train": "training_data",
-    "validation": "validation_data/patches",
-    "test": "test_data/patches",
-}
-
-MANIFEST_FILE = "manifest.csv"
-INCOMPLETE_FILE = "INCOMPLETE"  # beside it while `prepare` writes to an object store
-_MANIFEST_COLUMNS = ("photo", "split", "status", "patch", "correlation")  # those read here
-_DECIMAL = r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?"
-_SHOWN = 3  # files named in a message about many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +56,7 @@ def find_pairs(phone_dir: Path, dslr_dir: Path) -> list[Pair]:
         alone = sorted(images.keys() - other.keys(), key=natural_key)
         if alone:
             raise InputError(
-                f"{_some([str(images[stem]) for stem in alone])}: no partner of the same name in"
+                f"{some([str(images[stem]) for stem in alone])}: no partner of the same name in"
                 f" {other_dir} for {len(alone)} file(s): add the partners or remove the files"
             )
     names = sorted(phone, key=natural_key)
@@ -130,78 +106,25 @@ def find_published(root: Path, phone_folder: str, dslr_folder: str) -> dict[str,
     return {"train": train, "validation": validation, "test": test}
 
 
-def add_manifest(splits: dict[str, list[Pair]], manifest: Path) -> dict[str, list[Pair]]:
+def add_manifest(splits: dict[str, list[Pair]], file: Path) -> dict[str, list[Pair]]:
     """Fills in the photo and the correlation of each pair.
 
     Args:
       splits: pairs by split, as the folders have them.
-      manifest: table in UTF-8 with a header. Its rows of status `kept` describe one patch each, by
-        `split` and `patch` (the stem); those of status `rejected`, photos that gave no patch.
+      file: the manifest, see `manifest.read_patches`.
 
     Returns:
-      The pairs with what the manifest says; an empty `correlation` is NaN.
+      The pairs with what the manifest says.
 
     Raises:
       InputError: the manifest cannot be read, lacks a pair, or has one that is not there.
     """
-    listed = _read_manifest(manifest)
-    for split in SPLIT_FOLDERS:
-        on_disk = {pair.name for pair in splits.get(split, [])}
-        in_manifest = {name for listed_split, name in listed if listed_split == split}
-        for names, what in (
-            (on_disk - in_manifest, f"lacks {split} patches that are on disk"),
-            (in_manifest - on_disk, f"lists {split} patches that are not on disk"),
-        ):
-            if names:
-                shown = _some(sorted(names, key=natural_key))
-                raise _manifest_error(manifest, f"{what}: {shown}")
+    stems = {split: {pair.name for pair in pairs} for split, pairs in splits.items()}
+    listed = manifest.read_patches(file, stems)
     return {
         split: [dataclasses.replace(pair, **listed[split, pair.name]) for pair in pairs]
         for split, pairs in splits.items()
     }
-
-
-def _read_manifest(file: Path) -> dict[tuple[str, str], dict[str, str | float]]:
-    """Reads `photo` and `correlation` of each kept patch, by (split, stem)."""
-    listed = {}
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            rows = csv.DictReader(lines, strict=True)
-            missing = [name for name in _MANIFEST_COLUMNS if name not in (rows.fieldnames or ())]
-            if missing:
-                raise _manifest_error(file, f"has no column {missing[0]}")
-            for row in rows:
-                patch = row["split"], row["patch"]
-                problem = "listed twice" if patch in listed else _row_problem(row)
-                if problem:
-                    where = f"line {rows.line_num} (patch {row['patch']!r})"
-                    raise _manifest_error(file, f"{where}: {problem}")
-                if row["status"] == "kept":
-                    correlation = float(row["correlation"] or math.nan)
-                    listed[patch] = {"photo": row["photo"], "correlation": correlation}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise _manifest_error(file, f"is not a table in UTF-8 ({error})") from error
-    return listed
-
-
-def _row_problem(row: dict[str | None, str | None]) -> str | None:
-    if None in row or None in row.values():
-        return "not as many fields as in the header"
-    if row["status"] not in ("kept", "rejected"):
-        return f"no such status: {row['status']!r}"
-    if row["status"] == "kept":
-        if row["split"] not in SPLIT_FOLDERS:
-            return f"no such split: {row['split']!r}"
-        if row["correlation"] and not re.fullmatch(_DECIMAL, row["correlation"]):
-            return f"correlation {row['correlation']!r} is not a decimal number"
-    return None
-
-
-def _manifest_error(file: Path, problem: str) -> InputError:
-    return InputError(
-        f"{file}: {problem}: run data_builders.dped.prepare again, or remove the manifest to leave"
-        " photos and correlations unknown"
-    )
 
 
 def find_flat(
@@ -258,42 +181,3 @@ def hold_out_last(pairs: list[Pair], count: int, where: str) -> tuple[list[Pair]
             " add pairs or hold out fewer"
         )
     return pairs[:-count], pairs[-count:]
-
-
-def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> dict[str, Path]:
-    """Lists the images of a folder; hidden files and other suffixes are passed over.
-
-    Args:
-      folder: where to look, not below it; a `Path` or an `epath.Path`.
-      suffixes: of the images, in lower case; files may have them in upper case.
-
-    Returns:
-      Files by stem, in no order; at least one.
-
-    Raises:
-      InputError: there is no such folder, it has no images, or a stem occurs twice.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
-    images = {}
-    for file in folder.iterdir():
-        stem, suffix = os.path.splitext(file.name)
-        if suffix.lower() not in suffixes or stem.startswith("."):
-            continue
-        if stem in images:
-            raise InputError(f"{file}: same name as {images[stem].name}: rename or remove one")
-        images[stem] = file
-    if not images:
-        shown = [suffix for suffix in suffixes if suffix not in (".jpeg", ".tiff")]  # synonyms
-        raise InputError(f"{folder}: no {' or '.join(shown)} files in this folder")
-    return images
-
-
-def natural_key(stem: str) -> tuple[list[str | int], str]:
-    """Orders runs of digits by their number; the stem itself tells "1" from "01"."""
-    parts = re.split(r"([0-9]+)", stem)
-    return [int(part) if i % 2 else part for i, part in enumerate(parts)], stem
-
-
-def _some(items: Sequence[str]) -> str:
-    return ", ".join(items[:_SHOWN]) + (", …" if len(items) > _SHOWN else "")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from generated_patches import ROOT, encode_patch
 
-from data_builders.dped import alignment
+from data_builders.dped.prepare import alignment
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import tensorflow_datasets as tfds
-from generated_patches import ROOT, encode_patch
+from generated_patches import ROOT, encode_patch, files_below
 
 from data_builders.dped import build
 from data_builders.dped.cli import InputError
@@ -16,11 +16,6 @@ from data_builders.dped.dped_dataset_builder import Builder
 
 VERSION = str(Builder.VERSION)
 SKIP = {name: tfds.decode.SkipDecoding() for name in ("phone", "dslr")}
-
-
-def files_below(folder: pathlib.Path) -> dict[str, bytes]:
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def assert_one_line_error(done: subprocess.CompletedProcess, *parts: str) -> None:
@@ -120,6 +115,9 @@ def test_bad_files_end_in_one_line_and_nothing_is_written(
         (["--manual_dir={archive}", "--test_pairs=3"], "--test_pairs goes with --phone_dir"),
         (["--phone_dir={archive}"], "--phone_dir and --dslr_dir are given together"),
         (["--phone_dir={archive}", "--dslr_dir={archive}"], "need --phone=custom"),
+        (["--manual_dir="], "flag --manual_dir=: must name a folder"),
+        (["--manual_dir={archive}", "--data_dir="], "flag --data_dir=: must name a folder"),
+        (["--phone_dir=", "--dslr_dir={archive}"], "flag --phone_dir=: must name a folder"),
         (["--manual_dir={archive}", "extra"], "unexpected argument 'extra'"),
     ],
 )
@@ -151,14 +149,15 @@ def test_split_sizes_out_of_range(tmp_path, make_folder, test_pairs, validation_
         build.build(data_dir=tmp_path / "data", phone="custom", source=folders)
 
 
-def test_a_full_disk_ends_in_one_line(tmp_path, make_archive, run_command):
-    # A limit on the size of a file makes writes fail as a full disk does.
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+def limit_file_size() -> None:
+    """Makes writes fail as a full disk does."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
+
+def test_a_full_disk_ends_in_one_line(tmp_path, make_archive, run_command):
     manual_dir, data_dir = make_archive(tmp_path / "archive"), tmp_path / "data"
     args = (f"--manual_dir={manual_dir}", f"--data_dir={data_dir}")
-    done = run_command("build", *args, preexec_fn=limit)
+    done = run_command("build", *args, preexec_fn=limit_file_size)
     assert_one_line_error(done, f"{data_dir}: ", "File too large", "choose another --data_dir")
     assert not data_dir.exists()
 

@@ -5,7 +5,7 @@ import math
 import pytest
 from generated_patches import encode_patch
 
-from data_builders.dped import patch_pairs
+from data_builders.dped import patch_pairs, picture_files
 from data_builders.dped.cli import InputError
 
 
@@ -27,12 +27,12 @@ def test_pairs_are_in_natural_order_and_suffixes_may_differ(tmp_path, make_folde
 def test_photos_have_more_suffixes_than_patches(tmp_path):
     for name in ("a.TIF", "b.webp", "c.jpg", "d.txt"):
         (tmp_path / name).touch()
-    found = patch_pairs.images_by_stem(tmp_path, (".jpg", ".tif", ".tiff", ".webp"))
+    found = picture_files.images_by_stem(tmp_path, (".jpg", ".tif", ".tiff", ".webp"))
     assert found == {name[0]: tmp_path / name for name in ("a.TIF", "b.webp", "c.jpg")}
-    assert list(patch_pairs.images_by_stem(tmp_path)) == ["c"]
+    assert list(picture_files.images_by_stem(tmp_path)) == ["c"]
     (tmp_path / "a.TIF").unlink()
     with pytest.raises(InputError, match=r"no \.png or \.tif files in this folder"):
-        patch_pairs.images_by_stem(tmp_path, (".png", ".tif", ".tiff"))
+        picture_files.images_by_stem(tmp_path, (".png", ".tif", ".tiff"))
 
 
 @pytest.mark.parametrize("short", ["phone", "dslr"])

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import skimage.data
 
-from data_builders.dped import viewpoints
-from data_builders.dped.homography import (
+from data_builders.dped.prepare.homography import (
     AlignmentError,
     check_plausible,
     detection_unit,
     estimate_homography,
     match_keypoints,
 )
+from data_builders.dped.simulate import viewpoints
 
 STANCE = viewpoints.Stance(rotation=3.0, perspective=0.05, step=(1.0, 1.2))
 
@@ -86,7 +86,7 @@ def test_half_of_the_matches_may_be_wrong(simulated):
 
 def test_matches_are_mutual_neighbours_under_exhaustive_search(simulated, monkeypatch):
     """The whole-number arithmetic of the search, against OpenCV's matcher."""
-    monkeypatch.setattr("data_builders.dped.homography.CONTRASTS", (0.04,))
+    monkeypatch.setattr("data_builders.dped.prepare.homography.CONTRASTS", (0.04,))
     phone, dslr, _ = simulated[1]
     source, target = match_keypoints(phone, dslr)
     sift = cv2.SIFT_create(nfeatures=5000, enable_precise_upscale=True)
@@ -108,7 +108,7 @@ def test_matches_are_mutual_neighbours_under_exhaustive_search(simulated, monkey
 
 def test_keypoints_on_a_reduced_copy_are_in_pixels_of_the_photo(simulated, monkeypatch):
     phone, dslr, truth = simulated[0]
-    monkeypatch.setattr("data_builders.dped.homography.DETECTION_PIXELS", 90_000)
+    monkeypatch.setattr("data_builders.dped.prepare.homography.DETECTION_PIXELS", 90_000)
     assert detection_unit(dslr) > 1.3
     points = frame(phone.shape[1], phone.shape[0], 9)
     assert errors(find(phone, dslr), truth, points).max() < 0.7

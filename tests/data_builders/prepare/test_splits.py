@@ -6,8 +6,9 @@ import math
 
 import pytest
 
-from data_builders.dped import archive
+from data_builders.dped import manifest
 from data_builders.dped.cli import InputError
+from data_builders.dped.prepare.splits import assign_splits, make_rows, scene_of
 
 
 def window(correlation: float | None, patch: str | None) -> dict:
@@ -27,7 +28,7 @@ def record(name: str, *windows: dict, problem: str | None = None, sha256=None) -
     [(3, 1, 1), (16, 2, 2), (100, 10, 10), (999, 100, 100), (1000, 100, 100), (6064, 100, 100)],
 )
 def test_how_many_scenes_are_held_out(scenes, test, validation):
-    splits = list(archive.assign_splits(map(str, range(scenes)), -1, -1).values())
+    splits = list(assign_splits(map(str, range(scenes)), -1, -1).values())
     assert splits.count("test") == test
     assert splits.count("validation") == validation
     assert splits.count("train") == scenes - test - validation
@@ -35,9 +36,9 @@ def test_how_many_scenes_are_held_out(scenes, test, validation):
 
 def test_splits_depend_on_the_names_alone():
     names = [f"IMG_{i}" for i in range(50)]
-    splits = archive.assign_splits(names, 5, 7)
-    assert archive.assign_splits(reversed(names), 5, 7) == splits
-    assert archive.assign_splits(names + names, 5, 7) == splits
+    splits = assign_splits(names, 5, 7)
+    assert assign_splits(reversed(names), 5, 7) == splits
+    assert assign_splits(names + names, 5, 7) == splits
     # These were test in the first version: they must stay test in every later one.
     assert {name for name, split in splits.items() if split == "test"} == {
         "IMG_21", "IMG_31", "IMG_4", "IMG_43", "IMG_46",
@@ -54,16 +55,16 @@ def test_splits_depend_on_the_names_alone():
 )
 def test_split_sizes_out_of_range(test, validation, message):
     with pytest.raises(InputError, match=message):
-        archive.assign_splits("abcd", test, validation)
+        assign_splits("abcd", test, validation)
 
 
 def test_scenes_of_several_photos():
-    assert archive.scene_of("IMG_12_3", "_") == "IMG_12"
-    assert archive.scene_of("IMG_12_3", "") == "IMG_12_3"
-    assert archive.scene_of("12", "_") == "12"
+    assert scene_of("IMG_12_3", "_") == "IMG_12"
+    assert scene_of("IMG_12_3", "") == "IMG_12_3"
+    assert scene_of("12", "_") == "12"
     names = [f"{scene}_{shot}" for scene in "abcdef" for shot in range(3)]
-    splits = archive.assign_splits([archive.scene_of(name, "_") for name in names], -1, -1)
-    rows = archive.make_rows([record(n, window(0.95, "0.jpg")) for n in names], {}, splits, "_")
+    splits = assign_splits([scene_of(name, "_") for name in names], -1, -1)
+    rows = make_rows([record(n, window(0.95, "0.jpg")) for n in names], {}, splits, "_")
     for scene in "abcdef":
         assert len({row["split"] for row in rows if row["scene"] == scene}) == 1
 
@@ -72,7 +73,7 @@ def test_rows_are_numbered_in_each_split_in_natural_order():
     splits = {"2": "train", "10": "train", "9": "test"}
     windows = window(0.95, "0000.jpg"), window(0.2, None), window(None, "0002.jpg")
     records = [record(name, *windows) for name in ("10", "9", "2")]
-    rows = archive.make_rows(records, {"7": "no DSLR photo of this name"}, splits, "")
+    rows = make_rows(records, {"7": "no DSLR photo of this name"}, splits, "")
     told = [
         (row["photo"], row["split"], row["patch"], row["source"])
         for row in rows
@@ -86,7 +87,7 @@ def test_rows_are_numbered_in_each_split_in_natural_order():
         ("10", "train", 2, "0000.jpg"),
         ("10", "train", 3, "0002.jpg"),
     ]
-    table = list(csv.DictReader(io.StringIO(archive.manifest_text(rows))))
+    table = list(csv.DictReader(io.StringIO(manifest.as_text(rows))))
     assert [row["status"] for row in table].count("rejected") == 1
     first, second = table[:2]
     assert (first["correlation"], first["shift_x"], first["angle"]) == (
@@ -106,7 +107,7 @@ def test_the_same_photo_twice_counts_once():
         record("c", window(0.95, "0.jpg"), sha256=["s", "r"]),
         record("d", window(0.95, "0.jpg"), sha256=["s", "t"]),
     ]
-    rows = archive.make_rows(records, {}, splits, "")
+    rows = make_rows(records, {}, splits, "")
     assert [(row["photo"], row["status"]) for row in rows] == [
         ("a", "rejected"),
         ("b", "kept"),  # its twin gave nothing

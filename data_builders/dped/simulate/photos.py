@@ -1,40 +1,24 @@
-"""Simulates pairs of phone and DSLR photos from ordinary photographs: a demo without downloads.
+"""Takes photos of the photographs that scikit-image ships, with a simulated phone and DSLR camera.
 
-    python -m data_builders.dped.simulate --output_dir=D
-
-Both cameras photograph a photograph that scikit-image ships, each from a viewpoint of its own: the
-DSLR camera almost head-on, the phone turned, shifted, tilted and through a lens that distorts; then
-the phone spoils the picture. The pairs are not aligned: that is work for `prepare`. What it ought
-to find is written beside them. Images are RGB, (H, W, 3) uint8.
+Images are RGB, (H, W, 3) uint8.
 """
 
-import contextlib
 import dataclasses
 import json
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import skimage.data
-from absl import flags
 
-from data_builders.dped import cli, viewpoints
-from data_builders.dped.cli import InputError
+from .. import picture_files
+from . import viewpoints
 
 JPEG_QUALITY = 95  # of the files; the phone has compressed its picture once already
 HOMOGRAPHIES_FILE = "homographies.json"
 DSLR_STANCE = viewpoints.Stance(rotation=0.5, perspective=0.003, step=(1.02, 1.02))
 PHONE_STANCE = viewpoints.Stance(rotation=2.5, perspective=0.012, step=(1.04, 1.07))  # fewer pixels
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to make.", required=True)
-_SEED = flags.DEFINE_integer(
-    "seed", 0, "Which simulated phone, viewpoints and noise.", lower_bound=0
-)
-_SHOTS = flags.DEFINE_integer("shots", 6, "Pairs taken of each photograph.", lower_bound=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,14 +87,9 @@ def simulate_phone(photo: np.ndarray, camera: Camera, rng: np.random.Generator) 
     gray = (light @ _LUMA)[..., None]
     light = gray + camera.saturation * (light - gray)
     toned = 0.5 + camera.contrast * (light - 0.5) + camera.haze
-    encoded = encode_jpeg(np.uint8(np.rint(255 * np.clip(toned, 0, 1))), camera.jpeg_quality)
-    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
-
-
-def encode_jpeg(image: np.ndarray, quality: int) -> bytes:
-    """Encodes (H, W, 3) uint8 RGB as JPEG of a quality in 1…100."""
-    flags_ = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags_)[1].tobytes()
+    image = np.uint8(np.rint(255 * np.clip(toned, 0, 1)))
+    encoded = picture_files.encode(image, ".jpg", camera.jpeg_quality)
+    return picture_files.decode(encoded, cv2.IMREAD_COLOR_RGB)
 
 
 def _lens_falloff(size: tuple[int, int], vignetting: float) -> np.ndarray:
@@ -119,7 +98,7 @@ def _lens_falloff(size: tuple[int, int], vignetting: float) -> np.ndarray:
     return 1 - vignetting * (y[:, None] ** 2 + x[None, :] ** 2) / 2
 
 
-def _photographs() -> dict[str, np.ndarray]:
+def photographs() -> dict[str, np.ndarray]:
     """All scenes that scikit-image's wheel has, each (H, W, 3) uint8."""
     return {
         "astronaut": skimage.data.astronaut(),
@@ -149,7 +128,7 @@ def write_photos(root: Path, seed: int, shots: int) -> tuple[Camera, float, int]
     for folder in ("phone", "dslr"):
         (root / folder).mkdir(parents=True)
     truth = {}
-    for number, (name, photograph) in enumerate(_photographs().items()):
+    for number, (name, photograph) in enumerate(photographs().items()):
         size = photograph.shape[1], photograph.shape[0]
         for shot in range(shots):
             stem, rng = f"{name}_{shot}", np.random.default_rng([seed, number, shot])
@@ -160,47 +139,9 @@ def write_photos(root: Path, seed: int, shots: int) -> tuple[Camera, float, int]
                 "dslr": viewpoints.take_shot(photograph, dslr),
             }
             for folder, photo in photos.items():
-                (root / folder / f"{stem}.jpg").write_bytes(encode_jpeg(photo, JPEG_QUALITY))
+                encoded = picture_files.encode(photo, ".jpg", JPEG_QUALITY)
+                (root / folder / f"{stem}.jpg").write_bytes(encoded)
             homography = viewpoints.phone_to_dslr(phone, dslr).tolist()
             truth[stem] = {"homography": homography, "distortion": distortion}
     (root / HOMOGRAPHIES_FILE).write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
     return camera, distortion, len(truth)
-
-
-@contextlib.contextmanager
-def _made_whole(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when all went well, and is removed otherwise."""
-    if folder.exists():
-        raise InputError(f"--output_dir={folder}: is already there: name another or remove it")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}_incomplete_", dir=folder.parent))
-    try:
-        scratch.chmod(0o755)
-        yield scratch
-        scratch.rename(folder)
-    finally:
-        if scratch.exists():
-            shutil.rmtree(scratch)
-
-
-def main(argv: list[str]) -> None:
-    """Writes the simulated photos and prints what they are, and the next command."""
-    del argv
-    output_dir = Path(_OUTPUT_DIR.value).expanduser()
-    with _made_whole(output_dir) as scratch:
-        camera, distortion, pairs = write_photos(scratch, _SEED.value, _SHOTS.value)
-    print("SIMULATED cameras: no phone took these pictures. scikit-image's photographs, seen from")
-    print(f"two viewpoints, stand for the DSLR camera's and the phone's (seed {_SEED.value}):")
-    for name, value in {**dataclasses.asdict(camera), "distortion": distortion}.items():
-        numbers = value if isinstance(value, tuple) else (value,)
-        print(f"  {name:<14}" + " ".join(f"{number:.4g}" for number in numbers))
-    print(f"{pairs} pairs in {output_dir}/phone and {output_dir}/dslr, not aligned;")
-    print(f"what aligns them is in {output_dir}/{HOMOGRAPHIES_FILE}")
-    print(
-        f"next: python -m data_builders.dped.prepare --phone_dir={output_dir}/phone"
-        f" --dslr_dir={output_dir}/dslr --scene_separator=_ --output_dir=PATCHES_DIR"
-    )
-
-
-if __name__ == "__main__":
-    cli.run(main)

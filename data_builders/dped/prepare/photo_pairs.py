@@ -16,13 +16,12 @@ import cv2
 import numpy as np
 from etils import epath
 
-from data_builders.dped import alignment, patches
-from data_builders.dped.cli import write_atomically
-from data_builders.dped.homography import AlignmentError
-from data_builders.dped.patch_files import is_jpeg, is_whole
-from data_builders.dped.patch_pairs import PATCH_SIZE
+from ..cli import write_atomically
+from ..layout import PATCH_SIZE
+from ..picture_files import decode, encode, is_jpeg
+from . import alignment, patches
+from .homography import AlignmentError
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 OVERVIEW_FILE = "overview.png"  # in the zip: phone, DSLR, and both as a checkerboard
 _OVERVIEW_WIDTH = 240  # pixels of each of the three
 _OVERVIEW_TILES = 6  # squares of the checkerboard side by side
@@ -96,7 +95,7 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
             "inliers": aligned.inliers,
             "error": aligned.error,
         }
-        encoded[OVERVIEW_FILE] = _encode(_overview(aligned.phone, aligned.dslr), ".png")
+        encoded[OVERVIEW_FILE] = encode(_overview(aligned.phone, aligned.dslr), ".png")
         record["windows"] = _cut(aligned, settings, encoded)
     except (PhotoError, AlignmentError) as error:
         record["problem"] = str(error)
@@ -130,11 +129,11 @@ def decode_photo(data: bytes, camera: str) -> np.ndarray:
       PhotoError: not an 8-bit RGB photo, damaged, or smaller than a patch.
     """
     which = "phone photo" if camera == "phone" else "DSLR photo"
-    photo = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    photo = decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if photo is None:
         raise PhotoError(f"{which}: {'damaged or no photo' if data else 'empty file'}: replace it")
     # The mode above drops an alpha channel; JPEG has none, and decoding twice takes time.
-    alpha = not is_jpeg(data) and _decode(data, cv2.IMREAD_UNCHANGED).shape[2:] == (4,)
+    alpha = not is_jpeg(data) and decode(data).shape[2:] == (4,)
     for unfit, what in (
         (photo.dtype != np.uint8, f"{photo.dtype.itemsize * 8} bits a channel"),
         (photo.ndim != 3, "grayscale"),
@@ -147,15 +146,6 @@ def decode_photo(data: bytes, camera: str) -> np.ndarray:
         size = f"{PATCH_SIZE}x{PATCH_SIZE}"
         raise PhotoError(f"{which}: {width}x{height} pixels: smaller than a patch of {size}")
     return cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
-
-
-def _decode(data: bytes, mode: int) -> np.ndarray | None:
-    if not is_whole(data):
-        return None
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), mode)
-    except cv2.error:  # an absurd size in the header
-        return None
 
 
 def _read_bytes(camera: str, path: str) -> bytes:
@@ -187,7 +177,7 @@ def _cut(
             windows[-1]["patch"] = f"{len(windows) - 1:04d}{suffix}"
             for camera, patch in (("phone", pair.phone), ("dslr", pair.dslr)):
                 file = f"{camera}/{windows[-1]['patch']}"
-                encoded[file] = _encode(patch, suffix, settings.jpeg_quality)
+                encoded[file] = encode(patch, suffix, settings.jpeg_quality)
     height, width = aligned.phone.shape[:2]
     if not pairs:
         raise PhotoError(f"the overlap, {width}x{height} pixels, is smaller than a patch")
@@ -211,11 +201,6 @@ def _overview(phone: np.ndarray, dslr: np.ndarray) -> np.ndarray:
     rows, columns = np.arange(height) // tile, np.arange(_OVERVIEW_WIDTH) // tile
     odd = (rows[:, None] + columns) % 2 == 1
     return np.concatenate([*small, np.where(odd[..., None], *small)], axis=1)
-
-
-def _encode(image: np.ndarray, suffix: str, quality: int = 100) -> bytes:
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else []
-    return cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
 
 
 def _zip(files: dict[str, bytes]) -> bytes:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from data_builders.dped import simulate, viewpoints
+from data_builders.dped.simulate import photos, viewpoints
 
 SIZE = (300, 220)
 SPOTS = np.array(
@@ -32,8 +32,8 @@ def find_spots(image, near):
 
 def drawn(seed, distortion=0.004):
     rng = np.random.default_rng(seed)
-    dslr = viewpoints.frame_shot(SIZE, simulate.DSLR_STANCE, 0.0, rng)
-    return viewpoints.frame_shot(SIZE, simulate.PHONE_STANCE, distortion, rng), dslr
+    dslr = viewpoints.frame_shot(SIZE, photos.DSLR_STANCE, 0.0, rng)
+    return viewpoints.frame_shot(SIZE, photos.PHONE_STANCE, distortion, rng), dslr
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -58,11 +58,11 @@ def test_spots_lie_where_the_homography_and_the_distortion_say(seed):
 
 
 def test_the_homography_warps_one_shot_into_the_other():
-    photograph = simulate._photographs()["coffee"]
+    photograph = photos.photographs()["coffee"]
     size = photograph.shape[1::-1]
     rng = np.random.default_rng(0)
-    dslr = viewpoints.frame_shot(size, simulate.DSLR_STANCE, 0.0, rng)
-    phone = viewpoints.frame_shot(size, simulate.PHONE_STANCE, 0.0, rng)
+    dslr = viewpoints.frame_shot(size, photos.DSLR_STANCE, 0.0, rng)
+    phone = viewpoints.frame_shot(size, photos.PHONE_STANCE, 0.0, rng)
     seen = np.float64(viewpoints.take_shot(photograph, phone))
     homography = viewpoints.phone_to_dslr(phone, dslr)
 

@@ -6,8 +6,9 @@ import pytest
 import skimage.data
 import skimage.transform
 
-from data_builders.dped import alignment, patches, viewpoints
-from data_builders.dped.homography import AlignmentError
+from data_builders.dped.prepare import alignment, patches
+from data_builders.dped.prepare.homography import AlignmentError
+from data_builders.dped.simulate import viewpoints
 
 
 def test_all_real_pairs_align_and_most_windows_match(aligned_city100):

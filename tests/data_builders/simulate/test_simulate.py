@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+import resource
 
 import cv2
 import numpy as np
 import pytest
+from generated_patches import files_below
 
-from data_builders.dped import simulate
+from data_builders.dped.simulate.photos import Camera, photographs, simulate_phone, write_photos
 
-NEUTRAL = simulate.Camera(
+NEUTRAL = Camera(
     blur_sigma=1e-3,
     vignetting=0.0,
     exposure=1.0,
@@ -25,7 +27,7 @@ NEUTRAL = simulate.Camera(
 
 def shoot(photo, seed=0, **changes):
     camera = dataclasses.replace(NEUTRAL, **changes)
-    out = simulate.simulate_phone(photo, camera, np.random.default_rng(seed))
+    out = simulate_phone(photo, camera, np.random.default_rng(seed))
     assert (out.shape, out.dtype) == (photo.shape, np.uint8)
     return np.float64(out)
 
@@ -81,17 +83,13 @@ def test_blur_has_the_width_it_says():
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     root = tmp_path_factory.mktemp("simulated")
-    simulate.write_photos(root / "a", seed=0, shots=2)
+    write_photos(root / "a", seed=0, shots=2)
     return root / "a"
 
 
-def files_below(root):
-    return {str(f.relative_to(root)): f.read_bytes() for f in root.rglob("*") if f.is_file()}
-
-
 def test_seed_fixes_all_and_more_shots_only_add(tmp_path, photos):
-    simulate.write_photos(tmp_path / "b", seed=0, shots=1)
-    simulate.write_photos(tmp_path / "c", seed=1, shots=1)
+    write_photos(tmp_path / "b", seed=0, shots=1)
+    write_photos(tmp_path / "c", seed=1, shots=1)
     two, one, other = (files_below(root) for root in (photos, tmp_path / "b", tmp_path / "c"))
     truth, fewer = (json.loads(files.pop("homographies.json")) for files in (two, one))
     assert one.items() <= two.items()
@@ -126,7 +124,7 @@ def whole_windows(inside, size=80):
                 yield slice(y, y + size), slice(x, x + size)
 
 
-STEMS = [f"{name}_{i}" for name in simulate._photographs() for i in range(2)]
+STEMS = [f"{name}_{i}" for name in photographs() for i in range(2)]
 
 
 def test_the_written_geometry_aligns_the_written_photos(photos):
@@ -168,7 +166,7 @@ def test_one_map_of_colours_undoes_much_of_what_the_phone_did(photos):
 
 
 def test_the_phone_has_fewer_pixels_but_keeps_nine_tenths_of_the_size(photos):
-    for name, photograph in simulate._photographs().items():
+    for name, photograph in photographs().items():
         phone, dslr = (load(photos / camera / f"{name}_0.jpg") for camera in ("phone", "dslr"))
         assert phone.shape[0] < dslr.shape[0] < photograph.shape[0]
         # What fits is least where the phone is turned most, by 2.5 degrees.
@@ -202,12 +200,22 @@ def test_an_existing_folder_is_left_alone(tmp_path, run_command):
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_a_failure_leaves_nothing(tmp_path):
-    def fill(folder):
-        with simulate._made_whole(folder) as scratch:
-            (scratch / "phone").mkdir()
-            raise OSError("disk full")
+def test_an_empty_flag_is_no_folder(run_command):
+    done = run_command("simulate", "--output_dir=")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: flag --output_dir=: must name a folder: --help lists the flags\n"
+    )
 
-    with pytest.raises(OSError, match="disk full"):
-        fill(tmp_path / "out")
+
+def test_a_failure_leaves_nothing(tmp_path, run_command):
+    def limit_file_size():
+        """Makes writes fail as a full disk does."""
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    output = tmp_path / "new/out"
+    done = run_command("simulate", f"--output_dir={output}", preexec_fn=limit_file_size)
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import tqdm
 
-from data_builders.dped.cli import InputError
+from ..cli import InputError
 
 # Calls a function for all tasks; the string says what it does, for people.
 Run = Callable[[Callable[[Any], None], Sequence[Any], str], None]

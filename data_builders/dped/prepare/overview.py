@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
+from .. import picture_files
+
 SHEET_PAIRS = 24  # more would not be looked at
 _CAPTION_HEIGHT = 16  # pixels
 
@@ -26,7 +28,7 @@ def contact_sheet(pictures: Sequence[tuple[str, bytes]], columns: int = 2) -> by
     """
     tiles = []
     for caption, png in pictures:
-        picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
+        picture = picture_files.decode(png)
         tile = np.pad(picture, ((_CAPTION_HEIGHT, 4), (0, 4), (0, 0)), constant_values=255)
         cv2.putText(
             tile, caption, (2, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA

@@ -9,7 +9,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_builders.dped.patch_pairs import PATCH_SIZE
+from ..layout import PATCH_SIZE
 
 MIN_CORRELATION = 0.9  # section 3.2.1
 MAX_SHIFT = 8.0  # pixels by which a window may be moved, in x and in y

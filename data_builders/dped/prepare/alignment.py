@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import scipy.optimize
 
-from data_builders.dped.homography import (
+from .homography import (
     check_plausible,
     corner_points,
     detection_unit,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from real_images import read_patches
 
-from data_builders.dped import patches
+from data_builders.dped.prepare import patches
 
 MARGIN = 20  # pixels of real photo around the windows that are disturbed here
 

@@ -1,5 +1,6 @@
-"""Folders of simulated photos for the tests of `prepare`, and bad photos."""
+"""Folders of simulated photos for the tests of `prepare`, and what it makes of them."""
 
+import csv
 import functools
 import pathlib
 
@@ -7,8 +8,10 @@ import cv2
 import numpy as np
 import skimage.data
 
-from data_builders.dped import viewpoints
+from data_builders.dped.prepare import folders
+from data_builders.dped.simulate import viewpoints
 
+NAMES = {f"s{i}": i for i in range(5)}  # of most tests: names and seeds of their photos
 STANCE = viewpoints.Stance(rotation=3.0, perspective=0.05, step=(1.0, 1.1))
 
 
@@ -41,3 +44,32 @@ def write_folders(root: pathlib.Path, names: dict[str, int]) -> None:
         phone, dslr = simulated_pair(seed)
         write_photo(root / "phone" / f"{name}.png", phone)
         write_photo(root / "dslr" / f"{name}.png", dslr)
+
+
+def run_all(function, tasks, doing):
+    """Calls a function for all tasks in this process."""
+    del doing
+    for task in tasks:
+        function(task)
+
+
+def prepare_here(root: pathlib.Path, output: pathlib.Path, **kwargs) -> folders.Result:
+    """Runs in this process."""
+    flags = {"phone_dir": f"{root}/phone", "dslr_dir": f"{root}/dslr"}
+    return folders.prepare(**flags, output_dir=str(output), **{"run": run_all} | kwargs)
+
+
+def arguments(root: pathlib.Path, output: pathlib.Path) -> list[str]:
+    """The flags that name folders."""
+    return [f"--phone_dir={root}/phone", f"--dslr_dir={root}/dslr", f"--output_dir={output}"]
+
+
+def manifest(output: pathlib.Path, phone: str = "custom") -> list[dict[str, str]]:
+    """Rows of a manifest."""
+    with (output / phone / "manifest.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def reasons(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Why photos were rejected, by name."""
+    return {row["photo"]: row["reason"] for row in rows if row["status"] == "rejected"}

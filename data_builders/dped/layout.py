@@ -1,0 +1,18 @@
+"""Where things lie in the layout of the published archive, below a phone's folder."""
+
+PATCH_SIZE = 100  # section 3.2.1
+# Of each phone, which is a config of the builder: folders of the phone's and the DSLR's patches.
+CAMERA_FOLDERS: dict[str, tuple[str, str]] = {
+    "iphone": ("iphone", "canon"),
+    "blackberry": ("blackberry", "canon"),
+    "sony": ("sony", "canon"),
+    "custom": ("phone", "dslr"),
+}
+SPLIT_FOLDERS = {
+    "train": "training_data",
+    "validation": "validation_data/patches",
+    "test": "test_data/patches",
+}
+WHOLE_PHOTOS = "test_data/full_size_test_images"
+MANIFEST_FILE = "manifest.csv"
+INCOMPLETE_FILE = "INCOMPLETE"  # beside it while `prepare` writes to an object store

@@ -1,0 +1,1 @@
+"""From raw photo pairs to aligned patches."""

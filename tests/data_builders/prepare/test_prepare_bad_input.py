@@ -1,0 +1,120 @@
+"""The prepare command: how bad photos, folders and flags end."""
+
+import shutil
+
+import numpy as np
+import pytest
+from photo_folders import (
+    arguments,
+    manifest,
+    prepare_here,
+    reasons,
+    run_all,
+    simulated_pair,
+    write_folders,
+    write_photo,
+)
+from tiny import assert_one_line_error
+
+from data_builders.dped.cli import InputError
+from data_builders.dped.prepare import folders
+from data_builders.dped.prepare.splits import assign_splits
+
+
+def test_bad_photos_are_rejected_one_by_one_with_a_reason(tmp_path):
+    names = dict.fromkeys(("gray", "deep", "alpha", "cut", "text", "tiny", "none"), 0)
+    names |= dict.fromkeys(("turned", "mirror", "blank", "self", "other"), 1)
+    write_folders(tmp_path, {**names, "good": 2, "good2": 3, "good3": 4})
+    phone, dslr = tmp_path / "phone", tmp_path / "dslr"
+    photo = simulated_pair(0)[0]
+    write_photo(phone / "gray.png", photo[..., 1])
+    write_photo(phone / "deep.png", np.uint16(photo) * 257)
+    write_photo(dslr / "alpha.png", np.dstack([photo, photo[..., 0]]))
+    for file, data in (
+        ("cut", (phone / "cut.png").read_bytes()[:-50]),
+        ("none", b""),
+        ("text", b"hello"),
+    ):
+        (phone / f"{file}.png").write_bytes(data)
+    write_photo(phone / "tiny.png", photo[:90, :200])
+    write_photo(phone / "turned.png", np.ascontiguousarray(np.rot90(simulated_pair(1)[0])))
+    write_photo(phone / "mirror.png", np.ascontiguousarray(simulated_pair(1)[0][:, ::-1]))
+    write_photo(dslr / "blank.png", np.full((300, 400, 3), 240, np.uint8))
+    shutil.copy(phone / "self.png", dslr / "self.png")
+    write_photo(phone / "other.png", simulated_pair(6)[0])
+    shutil.copytree(phone, tmp_path / "copy")
+    shutil.copy(phone / "good.png", phone / "zcopy.png")
+    shutil.copy(dslr / "good.png", dslr / "zcopy.png")
+    (phone / "alone.png").write_bytes((phone / "good.png").read_bytes())
+    (dslr / "lonely.png").write_bytes((dslr / "good.png").read_bytes())
+    result = prepare_here(tmp_path, tmp_path / "out")
+    found = reasons(manifest(tmp_path / "out"))
+    expected = {
+        "gray": "phone photo: grayscale: convert it to 8-bit RGB",
+        "deep": "phone photo: 16 bits a channel: convert it to 8-bit RGB",
+        "alpha": "DSLR photo: an alpha channel: convert it to 8-bit RGB",
+        "cut": "phone photo: damaged or no photo: replace it",
+        "text": "phone photo: damaged or no photo: replace it",
+        "none": "phone photo: empty file: replace it",
+        "tiny": "phone photo: 200x90 pixels: smaller than a patch of 100x100",
+        "turned": "different orientation: rotated by",
+        "mirror": "not the same scene",
+        "blank": "only 0 matching keypoints: not the same scene, or blank",
+        "self": "the phone's and the DSLR's file are the same: replace one",
+        "other": "not the same scene",
+        "zcopy": "one of its files is the same as that of good: remove one pair",
+        "alone": "no DSLR photo of this name",
+        "lonely": "no phone photo of this name",
+    }
+    assert found.keys() == expected.keys()
+    for name, reason in expected.items():
+        assert reason in found[name], name
+    assert {row["photo"] for row in result.rows if row["status"] == "kept"} == {
+        "good", "good2", "good3",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--phone_dir={photos}/nowhere"], ["nowhere: no such folder"]),
+        (["--phone_dir={photos}"], ["no .jpg or .png or .tif or .webp files"]),
+        (["--phone_dir="], ["flag --phone_dir=: must name a folder"]),
+        (["--dslr_dir="], ["flag --dslr_dir=: must name a folder"]),
+        (["--output_dir="], ["flag --output_dir=: must name a folder"]),
+        (["--size=1080"], ["--size=1080: must be WIDTHxHEIGHT"]),
+        (["--size=90x90"], ["each at least 100"]),
+        (["--test_scenes=4"], ["5 scene(s) are too few to hold out 4 for test and 1"]),
+        (["--test_scenes=0"], ["--test_scenes=0: must be 1 or more"]),
+        (["--sise=1080x800"], ["Unknown command line flag 'sise'", "Did you mean: size"]),
+        (["--jpeg_quality=101"], ["jpeg_quality"]),
+    ],
+)
+def test_bad_flags_end_in_one_line_and_write_nothing(photos, tmp_path, run_command, flags, words):
+    flags = [flag.format(photos=photos) for flag in flags]
+    done = run_command("prepare", *arguments(photos, tmp_path / "out"), *flags)
+    assert_one_line_error(done, *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_folders_without_a_common_name(photos, tmp_path):
+    write_folders(tmp_path, {"x": 0})
+    with pytest.raises(InputError, match="no photo has a partner of the same name"):
+        folders.prepare(
+            phone_dir=f"{tmp_path}/phone",
+            dslr_dir=f"{photos}/dslr",
+            output_dir=f"{tmp_path}/out",
+            run=run_all,
+        )
+
+
+def test_an_empty_split_is_an_error_with_all_else_written(tmp_path, run_command):
+    write_folders(tmp_path, {f"s{i}": i for i in range(3)})
+    splits = assign_splits([f"s{i}" for i in range(3)], -1, -1)
+    test = next(scene for scene, split in splits.items() if split == "test")
+    write_photo(tmp_path / f"phone/{test}.png", simulated_pair(7 - int(test[1:]))[0])
+    write_photo(tmp_path / "phone/alone.png", simulated_pair(0)[0])  # of no scene, in no split
+    done = run_command("prepare", *arguments(tmp_path, tmp_path / "out"))
+    assert_one_line_error(done, "no patches for test")
+    assert "  alone: no DSLR photo of this name\n" in done.stdout
+    assert "not the same scene" in reasons(manifest(tmp_path / "out"))[test]
