@@ -20,6 +20,8 @@ def get_config() -> ml_collections.ConfigDict:  # noqa: PLR0915  (a list of fiel
     config.data.phone = "iphone"  # iphone, blackberry, sony or custom
     config.data.flip = False  # random left-right and up-down flips, the same for both of a pair
     config.data.transpose = False  # and of rows with columns; with flips, the 8 symmetries
+    config.data.gain = 0.0  # deviation of the logarithm of a random gain, the same for both
+    config.data.channel_gain = 0.0  # likewise, of each channel's own gain
     config.data.crop = 0  # pixels, side of a random crop of each training patch; 0 takes it whole
 
     config.generator = ml_collections.ConfigDict()

@@ -76,6 +76,8 @@ FIELDS: dict[str, Rule] = {
     "data.phone": one_of("iphone", "blackberry", "sony", "custom"),
     "data.flip": TRUE_OR_FALSE,
     "data.transpose": TRUE_OR_FALSE,
+    "data.gain": number(0),
+    "data.channel_gain": number(0),
     "data.crop": (
         lambda value: type(value) is int and (value == 0 or 2 <= value <= PATCH_SIZE),
         f"use 2 to {PATCH_SIZE}, or 0 for whole patches",

@@ -23,6 +23,8 @@ WRONG = {  # values of every field of paper.py
     "data.phone": ("nokia", "", None),
     "data.flip": ("maybe", 2, None),
     "data.transpose": ("maybe", 2, None),
+    "data.gain": NUMBERS,
+    "data.channel_gain": NUMBERS,
     "data.crop": (-1, 1, 101, 50.0, True),
     "generator.architecture": WORDS,
     "generator.num_blocks": (-1, 1.5, "abc", True),
