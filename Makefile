@@ -1,11 +1,21 @@
-# make demo | test | lint | bench: each sets up .venv itself, again when the requirements changed.
+# make demo | test | test-all | lint | format | bench: each sets up what it needs, again when the
+# requirements changed. PYTHON=python3.13 make ... takes another interpreter, in a folder of its own.
 PYTHON ?= python3
-VENV := .venv
+VENV := .venv$(if $(filter-out file,$(origin PYTHON)),-$(notdir $(PYTHON)))
 RUN := $(VENV)/bin/python
 DEMO := runs/demo
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
-.PHONY: demo test lint format bench
+# The interpreter of a version, where one runs: on the path, or pyenv's.
+python = $(firstword $(foreach each,python$(1) \
+	$(wildcard $(shell pyenv root 2> /dev/null)/versions/$(1).*/bin/python$(1)),\
+	$(shell $(each) -c "print('$(each)')" 2> /dev/null)))
+# What depends most on the version of JAX; needs requirements.txt and pytest only.
+QUICK := tests/models/test_networks.py tests/test_losses.py tests/test_metrics.py \
+	tests/test_train_step.py tests/test_checkpoint.py tests/test_input_pipeline.py \
+	tests/enhance/test_tiles.py
+
+.PHONY: demo test test-all quick lint format bench
 
 $(VENV)/installed: requirements.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -30,7 +40,7 @@ demo: $(VENV)/installed
 		--input=$(DEMO)/patches/custom/test_data/full_size_test_images --output=$(DEMO)/enhanced
 	$(RUN) -m dped_jax.report --workdir=$(DEMO)/model --scores=$(DEMO)/scores.json \
 		--before=$(DEMO)/patches/custom/test_data/full_size_test_images \
-		--after=$(DEMO)/enhanced --output=$(DEMO)/report.html \
+		--after=$(DEMO)/enhanced --target=$(DEMO)/photos/dslr --output=$(DEMO)/report.html \
 		--note="The cameras of this demo are SIMULATED: no phone took these pictures. Ordinary\
  photographs stand for the DSLR camera's, degraded copies of them for the phone's. The scores say\
  that the program works; the network is cut down and trained for minutes (configs/demo.py)."
@@ -38,6 +48,7 @@ demo: $(VENV)/installed
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
 
 format: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check --fix .
@@ -45,6 +56,20 @@ format: $(VENV)/installed-dev
 
 test: $(VENV)/installed-dev
 	$(RUN) -m pytest
+
+quick: $(VENV)/installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check "pytest>=8.3"
+	$(RUN) -m pytest $(QUICK)
+
+test-all:
+	@own=$$($(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])"); \
+	for each in 3.11:$(call python,3.11) 3.12:$(call python,3.12) 3.13:$(call python,3.13); do \
+		version=$${each%%:*} found=$${each#*:}; \
+		if [ "$$version" = "$$own" ]; then continue; fi; \
+		if [ -z "$$found" ]; then echo "test-all: no Python $$version here: skipped"; continue; fi; \
+		$(MAKE) --no-print-directory quick "PYTHON=$$found" || exit 1; \
+	done
+	@$(MAKE) --no-print-directory test
 
 bench: $(VENV)/installed-dev
 	$(RUN) benchmarks/train.py

@@ -6,14 +6,16 @@
                        converted model) and `meta` (position of the data, CRC-32 of every array)
     unreadable/STEP/   checkpoints that failed to restore, moved out of the way
 
-Kept are the newest checkpoints and the one with the best validation PSNR. Arrays are saved from and
-restored to host memory, whatever devices they were on.
+Kept are the newest and the best by validation PSNR. Arrays are saved from and restored to host
+memory, whatever devices they were on.
 """
 
 import json
+import operator
 import os
 import pathlib
 import shutil
+import tempfile
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,7 @@ from dped_jax import cli
 from dped_jax.cli import InputError
 
 if TYPE_CHECKING:  # inference reads checkpoints without what training needs
-    from dped_jax.train_state import NetworkState, TrainState
+    from dped_jax.train_state import TrainState
 
 Tree = dict[str, Any]
 
@@ -55,49 +57,42 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     try:
         return ml_collections.ConfigDict(json.loads(path.read_text())).lock()
     except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: no such file: {workdir} is not a workdir; "
-            "dped_jax.train and dped_jax.convert make one"
-        ) from error
+        remedy = "dped_jax.train and dped_jax.convert make one"
+        raise InputError(f"{path}: no such file: {workdir} is not a workdir; {remedy}") from error
     except ValueError as error:
         raise InputError(f"{path}: not a configuration: {error}") from error
 
 
-def is_converted(workdir: pathlib.Path) -> bool:
-    """Whether a workdir holds a generator but no state of a training, as dped_jax.convert's do."""
-    folder = workdir / "checkpoints"
-    return any(folder.glob("*/generator")) and not any(folder.glob("*/training"))
-
-
 def open_manager(workdir: pathlib.Path, keep: int = 1, read_only: bool = False):
     """Opens the checkpoints of a workdir, of which `keep` newest and the best are kept."""
-    policies = [
-        preservation_policy.LatestN(keep),
-        preservation_policy.BestN(
-            get_metric_fn=_ranking, n=1, keep_checkpoints_without_metrics=False
-        ),
-    ]
+    ranking = operator.itemgetter("psnr")
+    newest = preservation_policy.LatestN(keep)
+    unscored = {"keep_checkpoints_without_metrics": False}
+    best = preservation_policy.BestN(get_metric_fn=ranking, n=1, **unscored)
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=preservation_policy.AnyPreservationPolicy(policies),
-        best_fn=_ranking,
-        keep_checkpoints_without_metrics=False,
+        preservation_policy=preservation_policy.AnyPreservationPolicy([newest, best]),
+        best_fn=ranking,
+        **unscored,
         enable_async_checkpointing=False,
         cleanup_tmp_directories=not read_only,
         read_only=read_only,
         create=not read_only,
     )
-    folder = (workdir / "checkpoints").absolute()
-    return ocp.CheckpointManager(folder, options=options)
-
-
-def _ranking(metrics: dict[str, float]) -> float:
-    return metrics["psnr"]
+    return ocp.CheckpointManager((workdir / "checkpoints").absolute(), options=options)
 
 
 def _flat(tree: Any) -> dict[str, np.ndarray]:
     """Arrays of a state by path, copied to the host (a state's own buffers are donated)."""
     flat = flatten_dict(flax.serialization.to_state_dict(tree), sep="/")
     return {path: np.array(leaf) for path, leaf in flat.items() if leaf is not None}
+
+
+def _checksums(items: dict[str, dict[str, np.ndarray]]) -> dict[str, int]:
+    return {
+        f"{item}/{path}": zlib.crc32(np.ascontiguousarray(array))
+        for item, arrays in items.items()
+        for path, array in arrays.items()
+    }
 
 
 def _split_state(state: "TrainState") -> tuple[Tree, Tree]:
@@ -135,17 +130,11 @@ def save(
       OSError: it could not be written; older checkpoints are untouched.
     """
     items = {"generator": _flat(generator)} | ({"training": _flat(training)} if training else {})
-    checksums = {
-        f"{item}/{path}": zlib.crc32(np.ascontiguousarray(array))
-        for item, arrays in items.items()
-        for path, array in arrays.items()
-    }
-    meta = {"checksums": checksums, "data_state": data_state}
     args = {
         item: ocp.args.StandardSave(unflatten_dict(arrays, sep="/"))
         for item, arrays in items.items()
     }
-    args["meta"] = ocp.args.JsonSave(meta)
+    args["meta"] = ocp.args.JsonSave({"checksums": _checksums(items), "data_state": data_state})
     num_bytes = sum(array.nbytes for arrays in items.values() for array in arrays.values())
     if jax.process_index() == 0:
         _check_space(manager.directory, num_bytes)
@@ -159,52 +148,44 @@ def save(
 
 def _check_space(folder: pathlib.Path, num_bytes: int) -> None:
     """Raises OSError where so many bytes cannot be written: orbax would report that at length."""
-    probe = folder / "space_probe"
     try:
-        with probe.open("wb") as file:
-            os.posix_fallocate(file.fileno(), 0, num_bytes)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            os.posix_fallocate(probe.fileno(), 0, num_bytes)
     except OSError as error:
-        raise OSError(
-            f"{folder}: no room for a checkpoint of {num_bytes:,} bytes ({error.strerror}); "
-            "free some space and start the same command again"
-        ) from error
-    finally:
-        probe.unlink(missing_ok=True)
+        problem = f"no room for a checkpoint of {num_bytes:,} bytes ({error.strerror})"
+        remedy = "free some space and start the same command again"
+        raise OSError(f"{folder}: {problem}; {remedy}") from error
 
 
 def save_state(manager, state: "TrainState", data_state: Tree, metrics: dict | None) -> None:
     """Saves a whole training state at its step; arguments as `save`."""
     generator, training = _split_state(state)
-    step = int(state.step)
-    save(
-        manager, step, generator=generator, training=training, data_state=data_state,
-        metrics=metrics,
-    )  # fmt: skip
+    items = {"generator": generator, "training": training}
+    save(manager, int(state.step), **items, data_state=data_state, metrics=metrics)
 
 
 def _restore(manager: ocp.CheckpointManager, step: int, items: list[str]) -> dict[str, Tree]:
     """Restores items as flat trees of checked arrays, and `meta`."""
-    args = {item: ocp.args.StandardRestore() for item in items}
+    args: Tree = {item: ocp.args.StandardRestore() for item in items}
+    args["meta"] = ocp.args.JsonRestore()
     try:
-        restored = manager.restore(
-            step, args=ocp.args.Composite(meta=ocp.args.JsonRestore(), **args)
-        )
+        restored = manager.restore(step, args=ocp.args.Composite(**args))
     except Exception as error:  # whatever orbax and tensorstore make of a damaged file
         raise UnreadableError(str(error)) from error
     result = {item: _flat(restored[item]) for item in items}
-    checksums = restored["meta"]["checksums"]
-    for item, arrays in result.items():
-        expected = {path for path in checksums if path.startswith(f"{item}/")}
-        if expected != {f"{item}/{path}" for path in arrays}:
-            raise UnreadableError(f"{item} lacks arrays")
-        for path, array in arrays.items():
-            if zlib.crc32(np.ascontiguousarray(array)) != checksums[f"{item}/{path}"]:
-                raise UnreadableError(f"{item}/{path} does not have its checksum")
+    saved, found = restored["meta"]["checksums"].items(), _checksums(result)
+    wanted = {path: checksum for path, checksum in saved if path.split("/")[0] in items}
+    if wanted != found:
+        path = min(path for path, _ in wanted.items() ^ found.items())
+        raise UnreadableError(f"{path} does not have its checksum")
     return result | {"meta": restored["meta"]}
 
 
-def _filled(template: Any, arrays: dict[str, np.ndarray], where: object) -> Any:
-    """The template with its arrays replaced by those of the same paths."""
+def fill(template: Any, arrays: dict[str, np.ndarray], where: object) -> Any:
+    """Puts arrays by path, as "params/conv_first/kernel", into a tree of the same structure.
+
+    Raises InputError where one is absent or of another shape: names it, after `where`.
+    """
     flat = flatten_dict(flax.serialization.to_state_dict(template), sep="/", keep_empty_nodes=True)
     for path, leaf in flat.items():
         if not hasattr(leaf, "shape"):
@@ -237,10 +218,8 @@ def restore_state(
     for step in reversed(list_steps(workdir)):
         where = workdir / "checkpoints" / str(step)
         if not (where / "training").exists() and (where / "generator").exists():
-            raise InputError(
-                f"{workdir}: holds a model without training state; to train on from it use another "
-                f"--workdir with --config.train.init_from={workdir}"
-            )
+            remedy = f"to go on from it give another --workdir --config.train.init_from={workdir}"
+            raise InputError(f"{workdir}: holds a model without training state; {remedy}")
         try:
             with open_manager(workdir, read_only=True) as manager:
                 restored = _restore(manager, step, ["generator", "training"])
@@ -251,7 +230,7 @@ def restore_state(
                 os.replace(where, workdir / "unreadable" / str(step))
             continue
         generator, training = (
-            _filled(part, restored[item], where)
+            fill(part, restored[item], where)
             for part, item in zip(_split_state(template), ("generator", "training"), strict=True)
         )
         opt_state = training.pop("generator_opt_state")
@@ -261,18 +240,6 @@ def restore_state(
         state = template.replace(generator=generator, averaged=averaged, **training)
         return state, restored["meta"]["data_state"]
     return None
-
-
-def initial_generator(workdir: str, template: "NetworkState") -> "NetworkState":
-    """The template with the parameters of another workdir's best generator (`init_from`).
-
-    Raises:
-      InputError: no such model, or one of another architecture.
-    """
-    _, variables, _ = load_generator(pathlib.Path(workdir))
-    wanted = {"params": template.params, "batch_stats": template.batch_stats}
-    found = _filled(wanted, _flat(variables), f"config.train.init_from={workdir}")
-    return template.replace(**found)
 
 
 def list_steps(workdir: pathlib.Path) -> list[int]:
@@ -311,9 +278,7 @@ def load_generator(
         try:
             arrays = _restore(manager, step, ["generator"])["generator"]
         except UnreadableError as error:
-            others = [s for s in steps if s != step]
-            raise InputError(
-                f"{manager.directory / str(step)}: damaged ({error}); "
-                f"--step chooses another of {others}"
-            ) from error
+            where, others = manager.directory / str(step), [s for s in steps if s != step]
+            remedy = f"--step chooses another of {others}"
+            raise InputError(f"{where}: damaged ({error}); {remedy}") from error
     return config, {"params": {}, "batch_stats": {}} | unflatten_dict(arrays, sep="/"), step

@@ -6,9 +6,9 @@ does no harm. Every config file is loaded as a module of `dped_jax.configs`: any
 start from one of this project's with `from dped_jax.configs import paper`.
 """
 
-import importlib.util
 import pathlib
 import re
+import runpy
 import sys
 import types
 
@@ -53,11 +53,9 @@ def load(file: pathlib.Path, *argument: str) -> ml_collections.ConfigDict:
     package = types.ModuleType("dped_jax.configs")
     package.__path__ = [str(FOLDER)]
     sys.modules.setdefault(package.__name__, package)  # the checkout has no such module
-    spec = importlib.util.spec_from_file_location(f"{package.__name__}.{file.stem}", file)
-    module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
-        return module.get_config(*argument).lock()
+        names = runpy.run_path(str(file), run_name=f"{package.__name__}.{file.stem}")
+        return names["get_config"](*argument).lock()
     except Exception as error:  # whatever it is, it is that file's
         raise ValueError(f"{file}: {type(error).__name__}: {error}") from error
 

@@ -139,6 +139,7 @@ def main(argv: list[str]) -> None:
         checkpoint.save(manager, 0, generator={"params": params, "batch_stats": {}})
     count = sum(array.size for array in jax.tree.leaves(params))
     print(f"converted: {workdir}, {config.generator.architecture}, {count:,} parameters")
+    print(f"next: python -m dped_jax.enhance --workdir={workdir} --input=PHOTO --output=FILE")
 
 
 FLAGS = flags.FLAGS

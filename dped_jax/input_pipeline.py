@@ -117,7 +117,7 @@ def fingerprint(data_dir: str | pathlib.Path, phone: str) -> dict[str, Any]:
 
 def load_pairs(source: Sequence[dict[str, Any]], indices: Sequence[int]) -> Pairs:
     """Decodes pairs of a source from `open_split`: `phone` and `dslr`, (n, H, W, 3) uint8."""
-    records = source.__getitems__([int(i) for i in indices])
+    records = source.__getitems__([int(i) for i in indices])  # type: ignore[attr-defined]
 
     def decode(name: str) -> np.ndarray:
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION

@@ -7,6 +7,7 @@ of the protocol: `evaluate.protocols`.
 """
 
 import functools
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -188,10 +189,11 @@ def _gaussian_filter(images: jax.Array, window: int) -> jax.Array:
     weights /= weights.sum()
     for axis in (1, 2):
         size = images.shape[axis] - window + 1
-        images = sum(
+        shifted = [
             float(weight) * jax.lax.slice_in_dim(images, start, start + size, axis=axis)
             for start, weight in enumerate(weights)
-        )
+        ]
+        images = functools.reduce(operator.add, shifted)
     return images
 
 

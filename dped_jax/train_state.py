@@ -12,8 +12,7 @@ from dped_jax.models import discriminator as discriminators
 from dped_jax.models.generator import make_generator
 
 
-@flax.struct.dataclass
-class NetworkState:
+class NetworkState(flax.struct.PyTreeNode):
     """A network under training: its parameters, running statistics and Adam's moments."""
 
     params: Any
@@ -26,8 +25,7 @@ class NetworkState:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """All that a step changes.
 
     `discriminator` is None where the texture loss has weight 0; `averaged`, the moving average of
@@ -46,14 +44,28 @@ class TrainState:
         return self.generator.variables if self.averaged is None else self.averaged
 
 
+def learning_rate(config: ml_collections.ConfigDict) -> float | optax.Schedule:
+    """The learning rate of both networks, or its schedule by the number of steps done."""
+    options = config.train
+    rate, warmup = options.learning_rate, options.warmup_steps
+    if options.schedule == "cosine":
+        return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, options.num_steps)
+    return optax.linear_schedule(0.0, rate, warmup) if warmup else rate
+
+
+def learning_rate_at(config: ml_collections.ConfigDict, step: int) -> float:
+    """The learning rate of a step, counted from 1."""
+    rate = learning_rate(config)
+    return float(rate(step - 1) if callable(rate) else rate)
+
+
 def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransformation:
     """Adam as both networks use it (section 3.2.3), with what the config adds to it.
 
     The gradient of a network is clipped as a whole. Weight decay is decoupled from the gradient
     (AdamW), and takes kernels only, not biases and scales.
     """
-    options = config.train
-    rate = _learning_rate(options)
+    rate, options = learning_rate(config), config.train
     if options.weight_decay:
         adam = optax.adamw(
             rate,
@@ -66,13 +78,6 @@ def make_optimizer(config: ml_collections.ConfigDict) -> optax.GradientTransform
     if options.clip_norm:
         return optax.chain(optax.clip_by_global_norm(options.clip_norm), adam)
     return adam
-
-
-def _learning_rate(options: ml_collections.ConfigDict) -> optax.ScalarOrSchedule:
-    rate, warmup = options.learning_rate, options.warmup_steps
-    if options.schedule == "cosine":
-        return optax.warmup_cosine_decay_schedule(0.0, rate, warmup, options.num_steps)
-    return optax.linear_schedule(0.0, rate, warmup) if warmup else rate
 
 
 def update_average(averaged: Any, variables: Any, step: jax.Array, decay: float) -> Any:

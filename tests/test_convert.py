@@ -33,6 +33,7 @@ def test_the_command_makes_a_workdir_that_others_load(shared_data, tmp_path):
     result = tiny.command("dped_jax.convert", *flags)
     assert result.returncode == 0, result.stderr
     assert "srcnn, 69,249 parameters" in result.stdout
+    assert f"next: python -m dped_jax.enhance --workdir={tmp_path / 'w'}" in result.stdout
     config, variables, step = checkpoint.load_generator(tmp_path / "w")
     assert (config.generator.architecture, step) == ("srcnn", 0)
     stored = tf.train.load_checkpoint(str(prefix)).get_tensor("generator/w3")

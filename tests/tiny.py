@@ -1,5 +1,6 @@
 """A dataset of generated pairs and a configuration of tiny networks, to train for a few steps."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -61,6 +62,13 @@ def tiny_config(data_dir: pathlib.Path):
     config.eval.batch_size = 4
     config.eval.num_pictures = 2
     return config
+
+
+def logged(workdir: pathlib.Path) -> list[dict]:
+    """The lines of metrics.jsonl without what no two runs have in common: time and speed."""
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    measured = ("time", "patches_per_second")
+    return [{k: v for k, v in line.items() if k not in measured} for line in lines]
 
 
 def random_generator(key_number: int = 0, **fields):

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
+from typing import Any
 
 from .cli import InputError
 from .layout import SPLIT_FOLDERS
@@ -34,7 +35,7 @@ def as_text(rows: Sequence[Mapping[str, object]]) -> str:
 
 def read_patches(
     file: Path, on_disk: Mapping[str, Set[str]]
-) -> dict[tuple[str, str], dict[str, str | float]]:
+) -> dict[tuple[str, str], dict[str, Any]]:
     """Reads the photo and the correlation of each patch.
 
     Args:

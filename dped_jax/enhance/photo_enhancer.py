@@ -14,7 +14,8 @@ import functools
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import jax
 import ml_collections
@@ -150,12 +151,14 @@ class PhotoEnhancer:
                 dtype=self._dtype(half),
             )  # fmt: skip
             if section == 0:
-                inputs = ((x, None) for x in self._patches(photo, halo))
+                inputs: Iterable[Any] = ((x, None) for x in self._patches(photo, halo))
             else:
                 x = activations.neighbourhoods(planes[0], halo)
                 joins = section % 2 == 0  # the section begins with the end of a block
-                skip = activations.neighbourhoods(planes[1], halo) if joins else None
-                inputs = zip(x, skip or itertools.repeat(None), strict=False)
+                skip: Any = itertools.repeat(None)
+                if joins:
+                    skip = activations.neighbourhoods(planes[1], halo)
+                inputs = zip(x, skip, strict=False)
             statistics = self._sweep(
                 run, inputs, planes, size=photo.shape[:2], write=write, on_progress=on_progress
             )

@@ -2,8 +2,9 @@
 
 What a model has seen is the train split of the dataset that its workdir names, and of those of the
 workdirs that it was started from (`train.init_from`). The builder keeps the splits of one dataset
-apart, so the dataset that a model was trained on needs no reading. Of any other dataset the train
-split is compared with the patches to be scored:
+apart, so the dataset that a model was trained on needs no reading, wherever it lies now: its
+fingerprint tells (see `input_pipeline.fingerprint`). Of any other dataset the train split is
+compared with the patches to be scored:
 
 - A DSLR patch with the same bytes is the same patch: refused. Blank patches (sky) are passed over,
   since those of different photographs are often the same to the byte.
@@ -11,8 +12,9 @@ split is compared with the patches to be scored:
   refused, whatever its patches look like. Cameras number their pictures alike, so two IMG_0001 need
   not be the same; only a person can tell, and says so with --allow_seen.
 
-A dataset that was built anew with other splits since the training is not noticed, nor are copies of
-a patch that were encoded again.
+A dataset that was built anew with another train split since the training is refused, as nobody can
+tell any more what the model has seen; of a workdir without a fingerprint, as old ones are, this is
+not noticed. Copies of a patch that were encoded again are not noticed.
 """
 
 import hashlib
@@ -24,11 +26,12 @@ import cv2
 import ml_collections
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from dped_jax import checkpoint, input_pipeline
 from dped_jax.cli import InputError
 from dped_jax.images.folders import some
+from dped_jax.progress import progress_bar
+from dped_jax.train import resume
 
 BLANK_RANGE = 8  # levels; a patch whose channels all vary less looks like any other blank one
 SHOWN = 3  # names in a message about many
@@ -59,18 +62,27 @@ def check_held_out(workdir: pathlib.Path, data_dir: str, phone: str, split: str)
     if split == "train":
         return remarks
     scored_folder = input_pipeline.dataset_folder(data_dir, phone).resolve()
-    checked = {scored_folder}
+    checked: list[Any] = [(scored_folder, None)]
     digests: dict[bytes, str] = {}
     photos: set[bytes] = set()
     for model, config in _history(workdir, remarks):
         trained = config.data.data_dir, config.data.phone
         folder = input_pipeline.dataset_folder(*trained).resolve()
-        if folder in checked:
+        recorded = resume.read_dataset(model)
+        is_apart = recorded and _same_split(recorded, (data_dir, phone), split)
+        if is_apart or (folder, recorded) in checked:
             continue
-        checked.add(folder)
+        checked.append((folder, recorded))
         try:
+            if recorded and not _same_split(recorded, trained, "train"):
+                raise InputError(f"{folder} was built anew since then, with another train split")
             source = input_pipeline.open_split(*trained, "train")
         except InputError as error:
+            if folder == scored_folder:
+                raise SeenInTrainingError(
+                    f"{workdir}: {error}: {model} may have seen what is in its {split} split now; "
+                    "score it on others, or give --allow_seen"
+                ) from error
             remarks.append(f"{model}: cannot be checked for what it was trained on: {error}")
             continue
         if not digests:
@@ -111,11 +123,24 @@ def _history(
         except InputError as error:
             remarks.append(f"{path}: cannot be checked for what it was trained on: {error}")
             return
-        if checkpoint.is_converted(path):
+        if _is_converted(path):
             logging.info("%s: a converted model; what it was trained on is not known", path)
             return
         yield path, config
         workdir = config.train.init_from
+
+
+def _is_converted(workdir: pathlib.Path) -> bool:
+    """Whether a workdir holds a generator but no state of a training, as dped_jax.convert's do."""
+    folder = workdir / "checkpoints"
+    return any(folder.glob("*/generator")) and not any(folder.glob("*/training"))
+
+
+def _same_split(recorded: dict[str, Any], dataset: tuple[str, str], split: str) -> bool:
+    """Whether a split of a dataset is, byte for byte, that of the dataset that was recorded."""
+    return recorded["splits"].get(split) == input_pipeline.fingerprint(*dataset)["splits"].get(
+        split
+    )
 
 
 def _compare(
@@ -123,7 +148,7 @@ def _compare(
 ) -> tuple[set[str], set[str]]:
     """Names of the patches to be scored, and of their photographs, that a train split has too."""
     seen, shared = set(), set()
-    for record in tqdm(source, desc=what, unit=" patches", leave=False, disable=None):
+    for record in progress_bar(source, desc=what, unit=" patches", leave=False):
         if (digest := _digest(record)) in digests and not _is_blank(record["dslr"]):
             seen.add(digests[digest])
         if record["photo"] in photos:

@@ -62,7 +62,7 @@ def make_measures(
     Raises:
       InputError: another name; a library or a file is missing, or the file is another one.
     """
-    makers = {
+    makers: dict[str, Callable[[], Measure]] = {
         "lpips": lambda: functools.partial(
             jax.jit(lpips), jax.device_put(load_lpips_params(lpips_weights))
         ),
@@ -137,7 +137,7 @@ def load_lpips_params(path: str | None) -> dict[str, Any]:
     if not path:
         raise InputError(f"--perceptual=lpips: {LPIPS_REMEDY}")
     torchmetrics = importlib.util.find_spec("torchmetrics")
-    if not torchmetrics:
+    if not torchmetrics or not torchmetrics.submodule_search_locations:
         raise InputError("--perceptual=lpips: needs its heads: pip install torchmetrics")
     shapes = {}
     for index, (shape, _, _) in ALEXNET.items():
@@ -147,7 +147,7 @@ def load_lpips_params(path: str | None) -> dict[str, Any]:
         if not hashlib.file_digest(file, "sha256").hexdigest().startswith(_ALEXNET_SHA256):
             logging.warning("%s: not the published AlexNet: its LPIPS compares with no other", path)
     heads = str(pathlib.Path(torchmetrics.submodule_search_locations[0]) / _HEADS)
-    head_shapes = {
+    head_shapes: dict[str, tuple[int, ...]] = {
         f"lin{i}.model.1.weight": (1, shape[0], 1, 1)
         for i, (shape, *_) in enumerate(ALEXNET.values())
     }

@@ -89,7 +89,7 @@ def score_batches(
     }
 
 
-def summarize(scores: Scores) -> dict[str, float]:
+def summarize(scores: Scores) -> dict[str, Any]:
     """Means of scores as from `score_batches`: PSNR over finite values, with the count left out."""
     psnr, identical = protocols.summarize_psnr(scores["psnr"])
     means = {name: float(np.mean(values, dtype=np.float64)) for name, values in scores.items()}

@@ -146,7 +146,7 @@ def _share(mse: float, color: float, **_) -> str:
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
-    folders = {flag: pathlib.Path(FLAGS[flag].value) for flag in ("phone_dir", "dslr_dir")}
+    folders = {flag: pathlib.Path(getattr(FLAGS, flag)) for flag in ("phone_dir", "dslr_dir")}
     pairs, pictures = measure(folders, FLAGS.num_pairs, FLAGS.num_shown)
     means = {key: float(np.mean([pair[key] for pair in pairs])) for key in ("mse", "color")}
     result = {"experiment": TITLE, **{f: str(path) for f, path in folders.items()}, **means}

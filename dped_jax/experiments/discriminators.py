@@ -17,18 +17,18 @@ from absl import flags
 from dped_jax import check_config, cli, config_files
 from dped_jax.experiments import training
 from dped_jax.pages import outputs, web_page
-from dped_jax.report.page import read_metrics
+from dped_jax.train.metrics_writer import read_metrics
 
 TITLE = "Telling phone from DSLR patches (section 3.1.2)"
 
 
-def accuracies(workdir: pathlib.Path) -> dict[str, list[tuple[int, float]]]:
+def accuracies(workdir: pathlib.Path) -> dict[str, list[tuple[float, float]]]:
     """Accuracy in [0, 1] by step, on "train" batches and the "validation" split, from a workdir."""
     groups = read_metrics(workdir / "metrics.jsonl")
     return {group: series["discriminator_accuracy"] for group, series in groups.items()}
 
 
-def reaches(series: list[tuple[int, float]], accuracy: float) -> int | None:
+def reaches(series: list[tuple[float, float]], accuracy: float) -> float | None:
     """The first step at which a series is at least at an accuracy, None where it never is."""
     return next((step for step, value in series if value >= accuracy), None)
 

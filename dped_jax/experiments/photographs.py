@@ -13,6 +13,7 @@ PNG, TIFF or WebP.
 import math
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,14 +33,14 @@ from dped_jax.enhance.worker import (
 )
 from dped_jax.evaluate.scores import SCORES, score_batches
 from dped_jax.images import photo_files
-from dped_jax.images.folders import list_images, matching_images
+from dped_jax.images.folders import by_number, list_images, matching_images, some
 from dped_jax.pages import outputs, sheets, web_page
 
 TITLE = "Figures 8, 9 and 11 to 18: whole photographs"
 THUMBNAIL = 320  # pixels a side of the contact sheet's pictures, at most
 INPUT, TARGET = "input", "DSLR"  # names of columns that no method may have
 Paths = dict[str, pathlib.Path]
-Pictures = dict[str, np.ndarray | None]  # (H, W, 3) uint8 by column; None where there is none
+Pictures = dict[str, Any]  # (H, W, 3) uint8 by column; None where there is none
 
 
 def parse_methods(listed: Sequence[str]) -> Paths:
@@ -78,13 +79,13 @@ def enhance_photos(photos: Paths, workdir: pathlib.Path, folder: pathlib.Path) -
     Raises:
       InputError: the workdir holds no model, or a photograph cannot be read or enhanced.
     """
-    config, variables, step = checkpoint.load_generator(str(workdir))
+    config, variables, step = checkpoint.load_generator(workdir)
     folder.mkdir(parents=True, exist_ok=True)
     written = {stem: folder / f"{stem}.png" for stem in photos}
     devices = jax.local_devices()[: len(photos)]
     settings = Settings(memory=activations.default_memory() / len(devices))
     workers = [Worker(config, variables, device, settings) for device in devices]
-    failures = enhance_files([(photos[stem], written[stem]) for stem in photos], workers)
+    failures, _ = enhance_files([(photos[stem], written[stem]) for stem in photos], workers)
     if failures:
         more = f" (and {len(failures) - 1} more photographs)" if failures[1:] else ""
         raise InputError(failures[0] + more)
@@ -104,9 +105,9 @@ def unmatched(name: str, photos: Paths, pictures: Paths) -> list[str]:
             f"--{flag}: {name} holds none of the photographs; names are to be equal but for the"
             f" suffix (as {min(photos)}, where it has {min(pictures)})"
         )
-    lines = [f"{name}: no picture of {stem}" for stem in sorted(missing)]
+    lines = [f"{name}: no picture of {stem}" for stem in sorted(missing, key=by_number)]
     if others:
-        lines.append(f"{name}: pictures of no photograph, left out: {', '.join(sorted(others))}")
+        lines.append(f"{name}: pictures of no photograph, left out: {some(others, len(others))}")
     return lines
 
 
@@ -179,7 +180,8 @@ def read_pictures(paths: dict[str, pathlib.Path | None], crop: Crop | None) -> P
         photo = photo_files.read(path) if path else None
         if photo and photo.pixels.dtype != np.uint8:
             photo = photo_files.to_8_bits(photo)
-        size = size or photo.pixels.shape  # the photograph itself comes first
+        if photo and size is None:
+            size = photo.pixels.shape  # the photograph itself comes first
         if photo and crop and photo.pixels.shape == size:
             photo = crop_photo(photo, crop)
         pictures[name] = photo.pixels if photo else None
@@ -223,8 +225,8 @@ def main(argv: list[str]) -> None:
     order = [*methods, *([TARGET] if FLAGS.dslr_dir else [])]
     sections, rows, scores = {}, [], {}
     for stem, path in photos.items():
-        paths = {INPUT: path} | {name: columns[name].get(stem) for name in order}
-        shown = read_pictures(paths, crop)
+        others = {name: columns[name].get(stem) for name in order}
+        shown = read_pictures({INPUT: path, **others}, crop)
         scores[stem] = score(shown)
         section = photograph_section(stem, shown, FLAGS.page_side)
         sections[stem] = section + score_table(scores[stem])

@@ -103,7 +103,7 @@ def summarize_seeds(runs: list[dict[str, Any]], metrics: Sequence[str]) -> dict[
     """Means of the scores of a method's runs, and of several their "range", largest - smallest."""
     if not runs:
         return {}
-    summary = {metric: float(np.mean([run[metric] for run in runs])) for metric in metrics}
+    summary: dict[str, Any] = {m: float(np.mean([run[m] for run in runs])) for m in metrics}
     if len(runs) > 1:
         summary["range"] = {m: float(np.ptp([run[m] for run in runs])) for m in metrics}
     return summary

@@ -87,8 +87,8 @@ def grid(
     font = _font()
     any_width = max(p.shape[1] for p in pictures)
     widths = [
-        max((row[j].shape[1] for _, row in rows if row[j] is not None), default=any_width)
-        for j in range(len(headings))
+        max((cell.shape[1] for cell in column if cell is not None), default=any_width)
+        for column in zip(*(row for _, row in rows), strict=True)
     ]
     label_width = min(LABEL_WIDTH, max(int(font.getlength(label)) + 1 for label, _ in rows))
     heads = [_wrap(text, font, width) for text, width in zip(headings, widths, strict=True)]

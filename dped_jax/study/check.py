@@ -17,18 +17,21 @@ def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
     study = study_file.load(pathlib.Path(FLAGS.study))
-    results = list(pictures.encode_scenes(study))
-    problems = [result for result in results if isinstance(result, Exception)]
+    size, problems = 0, []
+    for result in pictures.encode_scenes(study):
+        if isinstance(result, Exception):
+            problems.append(result)
+        else:
+            size += sum(map(len, result.values()))
     for problem in problems:
         print(f"problem: {problem}")
     if problems:
         number = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         raise InputError(f"{FLAGS.study}: {number}, listed above; mend the study")
     asked = study_file.order(study_file.define(study), seed=0)
-    size = sum(len(data) for scene in results for data in scene.values())
     for group in study.groups:
-        number = sum(q.group == group.name and not q.repeated for q in asked)
-        print(f"{group.name}: {number} questions on {', '.join(group.folders)}")
+        count = sum(q.group == group.name and not q.repeated for q in asked)
+        print(f"{group.name}: {count} questions on {', '.join(group.folders)}")
     minutes = len(asked) * study.seconds_per_question / 60
     again = f", and {study.repeats} of them again" if study.repeats else ""
     print(

@@ -19,7 +19,7 @@ import hashlib
 import itertools
 import pathlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -197,7 +197,7 @@ def define(study: Study) -> dict[str, Any]:
     return {"groups": groups, "repeats": study.repeats, "max_side": study.max_side}
 
 
-def pairs(classes: list[str]) -> Iterator[tuple[str, str]]:
+def pairs(classes: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     """Every pair of classes, in the order of the study file."""
     return itertools.combinations(classes, 2)
 
@@ -209,10 +209,10 @@ def order(definition: dict[str, Any], seed: int) -> list[Question]:
     """
     rng = random.Random(seed)  # Python's: its sequences are the same in all versions
     questions = [
-        Question(group["name"], picture, *rng.sample(pair, 2))
+        Question(group["name"], picture, left, right)
         for group in definition["groups"]
         for picture in group["pictures"]
-        for pair in pairs(group["classes"])
+        for left, right in (rng.sample(pair, 2) for pair in pairs(group["classes"]))
     ]
     rng.shuffle(questions)
     third = len(questions) // 3

@@ -59,11 +59,11 @@ def _draw_group(axes: Any, result: GroupResult) -> None:
         for color, width in (("white", 4), ("black", 2)):
             axes.vlines(place + 0.33, low, high, color=color, linewidth=width)
     aggregated = []
-    for name, share in result.aggregated.items():
-        if share:
-            low, high = share.clustered or share.wilson
-            label = f"{share.value:.0%} ({low:.0%} to {high:.0%})"
-            aggregated.append((name, share.value, label))
+    for name, total in result.aggregated.items():
+        if total:
+            low, high = total.clustered or total.wilson
+            label = f"{total.value:.0%} ({low:.0%} to {high:.0%})"
+            aggregated.append((name, total.value, label))
     _draw_bar(axes, len(pairs), aggregated, colours)
     labels = [*(f"{a}\nvs {b}" for (a, b), _ in pairs), "all answers"]
     axes.set_xticks(range(len(labels)), labels)

@@ -187,9 +187,10 @@ class StudyServer:
         token = request.cookies.get(COOKIE, "")
         participant = await run_in_threadpool(self._store.participant, token)
         if not participant:
-            token = await run_in_threadpool(self._store.join, self._study.open_places)
-            if not token:
+            joined = await run_in_threadpool(self._store.join, self._study.open_places)
+            if not joined:
                 raise _refused(403, "all places are taken")
+            token = joined
             participant = await run_in_threadpool(self._store.participant, token)
         return self._welcome(request, JSONResponse(self._state(participant)), token)
 

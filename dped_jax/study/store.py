@@ -173,7 +173,7 @@ class Store:
         came = sa.select(sa.func.count()).where(participants.c.invited.is_(False))
         with self._engine.begin() as connection:
             connection.execute(sa.select(studies.c.number).with_for_update())
-            if connection.scalar(came.select_from(participants)) >= places:
+            if connection.scalars(came.select_from(participants)).one() >= places:
                 return None
             return self._add(connection, invited=False)
 
@@ -185,7 +185,7 @@ class Store:
         if not row:
             return None
         count = sa.select(sa.func.count()).where(votes.c.participant == row.number)
-        return Participant(row.number, row.seed, connection.scalar(count))
+        return Participant(row.number, row.seed, connection.scalars(count).one())
 
     def participant(self, token: str) -> Participant | None:
         """Finds a participant; None where the token is not known."""

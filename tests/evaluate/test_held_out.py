@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import pathlib
+import shutil
 
 import cv2
 import numpy as np
@@ -13,9 +14,10 @@ import tiny
 from configs import paper
 from data_builders.dped.dped_dataset_builder import Builder
 from data_builders.dped.patch_pairs import Pair
-from dped_jax import checkpoint
+from dped_jax import checkpoint, input_pipeline
 from dped_jax.evaluate import held_out
 from dped_jax.evaluate.held_out import SeenInTrainingError, check_held_out
+from dped_jax.train import resume
 
 NOT_BLANK = held_out.BLANK_RANGE
 
@@ -36,19 +38,26 @@ class Folder:
         cv2.imwrite(str(file), np.uint8(100 + noise))
         return Pair(name, file, file, photo)
 
-    def dataset(self, name: str, train: list[Pair], test: list[Pair]) -> tuple[str, str]:
+    def dataset(
+        self, name: str, train: list[Pair], test: list[Pair], validation: list[Pair] | None = None
+    ) -> tuple[str, str]:
         """data_dir and phone of the dataset that is built from these pairs."""
-        splits = {"train": train, "validation": [self.patch(10**6)], "test": test}
+        validation = validation or [self.patch(10**6)]
+        splits = {"train": train, "validation": validation, "test": test}
         builder = Builder(data_dir=self.root / name, config="custom", splits=splits)
         builder.download_and_prepare(file_format=tfds.core.FileFormat.ARRAY_RECORD)
         return str(self.root / name), "custom"
 
-    def workdir(self, name: str, dataset: tuple[str, str], init_from: str = "") -> pathlib.Path:
-        """A workdir as training on a dataset leaves it, as far as it matters here."""
+    def workdir(
+        self, name: str, dataset: tuple[str, str], init_from: str = "", *, is_old: bool = True
+    ) -> pathlib.Path:
+        """A workdir as training on a dataset leaves it, or has left it before fingerprints."""
         config = paper.get_config()
         config.data.data_dir, config.data.phone = dataset
         config.train.init_from = init_from and str(self.root / init_from)
         checkpoint.write_config(self.root / name, config)
+        if not is_old:
+            resume.record(self.root / name, config, input_pipeline.fingerprint(*dataset), step=0)
         for item in ("generator", "training"):
             (self.root / name / "checkpoints" / "1" / item).mkdir(parents=True)
         return self.root / name
@@ -70,6 +79,36 @@ def test_the_dataset_of_training_is_trusted_to_keep_its_splits_apart(folder, sco
     workdir = folder.workdir("w", (str(link), "custom"))
     monkeypatch.setattr(held_out.input_pipeline, "open_split", None)  # nothing is read
     assert check_held_out(workdir, *scored, "test") == []
+
+
+def test_the_dataset_of_training_is_known_wherever_it_lies(folder, scored, monkeypatch):
+    workdir = folder.workdir("w", scored, is_old=False)
+    moved = str(shutil.copytree(scored[0], folder.root / "moved")), "custom"
+    shutil.rmtree(scored[0])
+    monkeypatch.setattr(held_out.input_pipeline, "open_split", None)  # nothing is read
+    assert check_held_out(workdir, *moved, "test") == []
+
+
+def test_a_dataset_built_anew_with_other_splits_is_noticed(folder):
+    pairs = [folder.patch(seed) for seed in range(5)]
+    validation = [folder.patch(8)]
+    scored = folder.dataset("scored", pairs[:3], pairs[3:], validation)
+    workdir = folder.workdir("w", scored, is_old=False)
+    later = folder.workdir("later", folder.dataset("other", [folder.patch(9)], pairs[4:]), "w")
+    assert check_held_out(later, *scored, "test") == []
+    shutil.rmtree(scored[0])
+    folder.dataset("scored", pairs[2:], pairs[:2], validation)
+    for model in (workdir, later):
+        with pytest.raises(SeenInTrainingError) as error:
+            check_held_out(model, *scored, "test")
+        for words in ("/scored/", "built anew", "/w may have seen", "test split", "--allow_seen"):
+            assert words in str(error.value)
+    # The split that is scored is as it was: it was kept apart from what was trained on.
+    assert check_held_out(workdir, *scored, "validation") == []
+    # Another dataset is scored: what the model saw cannot be read any more.
+    (remark,) = check_held_out(workdir, *folder.dataset("third", pairs[:1], pairs[1:]), "test")
+    assert "/w: cannot be checked" in remark
+    assert "built anew" in remark
 
 
 def test_a_model_that_saw_the_patches_in_another_dataset_is_refused(folder, scored):

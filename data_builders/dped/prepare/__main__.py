@@ -79,15 +79,16 @@ def main(argv: list[str]) -> None:
     """Prepares what the flags say, and prints what came of it and the next command."""
     logging.set_verbosity(logging.WARNING)
     os.environ.setdefault("EPATH_USE_TF", "false")  # s3:// and gs:// through fsspec
-    if _RUNNER.value is None:
+    runner, processes = _RUNNER.value, _PROCESSES.value or 1
+    if runner is None:
 
         def run(function: Callable[[Any], None], tasks: Sequence[Any], doing: str) -> None:
-            parallel.run_processes(function, tasks, processes=_PROCESSES.value, description=doing)
+            parallel.run_processes(function, tasks, processes=processes, description=doing)
     else:
 
         def run(function: Callable[[Any], None], tasks: Sequence[Any], doing: str) -> None:
             del doing
-            parallel.run_beam(function, tasks, runner=_RUNNER.value, options=argv[1:])
+            parallel.run_beam(function, tasks, runner=runner, options=argv[1:])
 
     start = time.perf_counter()
     result = folders.prepare(
@@ -133,7 +134,7 @@ def _report(result: folders.Result, seconds: float) -> None:
             " of scenes"
         )
     print(
-        f"next: python -m data_builders.dped.build --manual_dir={_OUTPUT_DIR.value}"
+        f"next: {cli.command('build')} --manual_dir={_OUTPUT_DIR.value}"
         f" --phone={_PHONE.value} --data_dir=DATA_DIR"
     )
 

@@ -124,7 +124,7 @@ def _common_grid(
         size = size if extent[0] >= extent[1] else size[::-1]
         left, top, width, height = _largest_of_ratio(overlap, size[0] / size[1])
         scale = max(1.0, width / size[0])
-    if scale == 1.0:  # the pixels of the coarser photo stay as they are
+    if size is None or scale == 1.0:  # the pixels of the coarser photo stay as they are
         grid = np.array([[1, 0, np.ceil(left)], [0, 1, np.ceil(top)], [0, 0, 1]])
         size = (
             int(np.floor(left + width) - np.ceil(left)) + 1,

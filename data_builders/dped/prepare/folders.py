@@ -158,7 +158,7 @@ def _process(
             photo_pairs.process_pair, settings=settings, work_dir=os.fspath(record_dir)
         )
         run(process, todo, "aligning")
-    records = [
+    records: list[Any] = [
         finished[pair.name] or photo_pairs.read_record(record_dir / f"{pair.name}.json")
         for pair in pairs
     ]

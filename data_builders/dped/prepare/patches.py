@@ -147,8 +147,8 @@ def _pair_at(phone: np.ndarray, dslr: np.ndarray, x: int, y: int, refine: bool) 
     )
     if unrefined.blank or not refine:
         return unrefined
-    grays = (cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) for photo in (phone, dslr))
-    to_phone = find_window(*grays, x, y)
+    phone_gray, dslr_gray = (cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) for photo in (phone, dslr))
+    to_phone = find_window(phone_gray, dslr_gray, x, y)
     if to_phone is None:
         return unrefined
     to_phone = _moved_inside(to_phone, phone.shape[:2])

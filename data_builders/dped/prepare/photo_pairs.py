@@ -78,7 +78,7 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
     Raises:
       OSError: the record cannot be written. What is wrong with the photos is in the record.
     """
-    record = {"name": pair.name, "problem": None, "retry": False, "windows": []}
+    record: dict[str, Any] = {"name": pair.name, "problem": None, "retry": False, "windows": []}
     sources = {"phone": pair.phone, "dslr": pair.dslr}
     encoded: dict[str, bytes] = {}
     try:
@@ -133,7 +133,7 @@ def decode_photo(data: bytes, camera: str) -> np.ndarray:
     if photo is None:
         raise PhotoError(f"{which}: {'damaged or no photo' if data else 'empty file'}: replace it")
     # The mode above drops an alpha channel; JPEG has none, and decoding twice takes time.
-    alpha = not is_jpeg(data) and decode(data).shape[2:] == (4,)
+    alpha = not is_jpeg(data) and np.shape(decode(data))[2:] == (4,)
     for unfit, what in (
         (photo.dtype != np.uint8, f"{photo.dtype.itemsize * 8} bits a channel"),
         (photo.ndim != 3, "grayscale"),
@@ -157,9 +157,9 @@ def _read_bytes(camera: str, path: str) -> bytes:
 
 def _cut(
     aligned: alignment.Alignment, settings: Settings, encoded: dict[str, bytes]
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Describes all windows of a pair, and adds the patches kept to `encoded`, by name."""
-    windows = []
+    windows: list[dict[str, Any]] = []
     pairs = patches.extract_patches(aligned.phone, aligned.dslr)
     suffix = f".{settings.patch_format}"
     for pair in pairs:

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from dped_jax import input_pipeline, metrics_writer
+from dped_jax import input_pipeline
 from dped_jax.evaluate.scores import score_batches, summarize
 from dped_jax.images.pixels import to_float
 from dped_jax.models.discriminator import make_discriminator
 from dped_jax.models.generator import make_eval_step
+from dped_jax.train import metrics_writer
 from dped_jax.train_state import TrainState
 from dped_jax.train_step import discriminator_input
 
@@ -48,7 +49,7 @@ def make_validation(
       source: the split, from `input_pipeline.open_split`.
     """
     eval_step = jax.jit(make_eval_step(config))
-    judge = jax.jit(make_discriminator_eval_step(config)) if config.loss.texture else None
+    judge: Any = jax.jit(make_discriminator_eval_step(config)) if config.loss.texture else None
 
     def pairs():
         return input_pipeline.eval_batches(source, config.eval.batch_size, config.eval.num_pairs)
@@ -57,7 +58,7 @@ def make_validation(
         variables = jax.device_get(state.model)
         scores = score_batches(lambda phone: eval_step(variables, phone), pairs())
         summary = summarize(scores["enhanced"])
-        if judge:
+        if judge and state.discriminator:
             discriminator = jax.device_get(state.discriminator.variables)
             accuracies = [
                 judge(discriminator, eval_step(variables, batch["phone"]), to_float(batch["dslr"]))
