@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from configs import paper, release
+from configs import mobile, paper, release
 from dped_jax.models import vgg_files
 from dped_jax.train_state import create_train_state, make_optimizer
 from dped_jax.train_step import count_flops, draw_labels, make_train_step
@@ -20,7 +21,7 @@ def small(config):
     config.generator.kernel_init = "he_normal"
     config.discriminator.width = 0.125
     config.vgg.weights = "random"
-    config.vgg.layer = "relu1_1"
+    config.vgg.layers = (("relu1_1", 1.0),)
     config.data.crop = SIZE
     config.train.batch_size = NUM_PAIRS
     return config
@@ -183,6 +184,42 @@ def test_terms_of_weight_zero_are_not_computed():
     assert metrics["total"] == pytest.approx(2 * metrics["mse"])
 
 
+def test_content_over_several_layers_is_their_weighted_sum():
+    config = small(paper.get_config())
+    config.loss.texture = config.loss.tv = config.loss.color = 0.0
+
+    def content(*layers):
+        config.vgg.layers = layers
+        state = create_train_state(config, jax.random.PRNGKey(1))
+        return run(config, state, 1, num_steps=1)[1][0]["content"]
+
+    low, high = content(("relu1_2", 1.0)), content(("relu2_2", 1.0))
+    both = content(("relu1_2", 2.0), ("relu2_2", 0.5))
+    assert both == pytest.approx(2 * low + 0.5 * high, rel=1e-5)
+
+
+def test_the_average_follows_the_variables():
+    config = mobile.get_config()
+    config.generator.update({"width": 4, "num_levels": 1})
+    config.train.update({"batch_size": NUM_PAIRS, "warmup_steps": 0, "ema_decay": 0.15})
+    state = create_train_state(config, jax.random.PRNGKey(1))
+    states, metrics = run(config, state, 4)
+    expected = jax.tree.map(np.float64, states[0].generator.variables)
+    for step, state in enumerate(states[1:]):
+        decay = min(0.15, (1 + step) / (10 + step))  # 0.1, then 0.15
+        expected = jax.tree.map(
+            lambda old, new, d=decay: d * old + (1 - d) * np.float64(new),
+            expected, state.generator.variables,
+        )  # fmt: skip
+        assert state.model is state.averaged
+        for found, value in zip(*map(jax.tree.leaves, (state.averaged, expected)), strict=True):
+            np.testing.assert_allclose(found, value, rtol=1e-5, atol=1e-7)  # rounding of float32
+    assert metrics[0].keys() == {"l1", "ms_ssim", "total"}
+    one, _ = run(config, state, 1)
+    for found, value in zip(*(jax.tree.leaves(s[-1].averaged) for s in (states, one)), strict=True):
+        np.testing.assert_allclose(found, value, atol=1e-5)
+
+
 def test_bfloat16_keeps_parameters_and_losses_in_float32():
     config = small(paper.get_config())
     full = run(config, start(config), 1, num_steps=1)
@@ -202,6 +239,21 @@ def test_labels_do_not_depend_on_the_device_count_and_change_by_step():
     draws = [draw_labels(jax.random.fold_in(key, step), 64) for step in range(2)]
     assert 10 < int(draws[0].sum()) < 54
     assert bool(jnp.any(draws[0] != draws[1]))
+
+
+def test_weight_decay_takes_kernels_only_and_clipping_the_whole_gradient():
+    config = paper.get_config()
+    config.train.update({"learning_rate": 0.1, "weight_decay": 0.5, "clip_norm": 2.0})
+    optimizer = make_optimizer(config)
+    params = {"kernel": jnp.full((3, 1), 4.0), "bias": jnp.full((1,), 4.0)}
+    opt_state = optimizer.init(params)
+    # Its norm, 6, is clipped to 2; Adam's first step has the size of the learning rate.
+    gradient = {"kernel": jnp.full((3, 1), 3.0), "bias": jnp.full((1,), 3.0)}
+    updates, opt_state = optimizer.update(gradient, opt_state, params)
+    np.testing.assert_allclose(updates["bias"], -0.1, rtol=1e-5)
+    np.testing.assert_allclose(updates["kernel"], -0.1 - 0.1 * 0.5 * 4, rtol=1e-5)
+    moment = optax.tree.get(opt_state, "mu")["bias"]
+    np.testing.assert_allclose(moment, 0.1 * 3 * 2 / 6, rtol=1e-5)  # b1 is 0.9
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])

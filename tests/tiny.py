@@ -80,7 +80,11 @@ def random_generator(key_number: int = 0, **fields):
     variables = network.init(jax.random.PRNGKey(key_number), jnp.zeros((1, 8, 8, 3)))
     rng = np.random.default_rng(key_number)
     vectors = jax.tree.map(lambda leaf: rng.uniform(0.3, 1, leaf.shape).astype("f4"), shapes)
-    random = jax.tree.map(lambda leaf, v: leaf if leaf.ndim > 1 else v, variables, vectors)
+    kernels = jax.tree.map(lambda leaf: rng.normal(0, 0.03, leaf.shape).astype("f4"), shapes)
+    random = jax.tree.map(
+        lambda leaf, v, k: v if leaf.ndim == 1 else leaf if leaf.any() else k,  # zeros to kernels
+        *(variables, vectors, kernels),
+    )
     return config, {"params": random["params"], "batch_stats": random.get("batch_stats", {})}
 
 

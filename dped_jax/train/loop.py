@@ -53,8 +53,9 @@ def initial_state(
         _, variables, _ = checkpoint.load_generator(pathlib.Path(config.train.init_from))
         where = f"config.train.init_from={config.train.init_from}"
         found = checkpoint.fill(state.generator.variables, flatten_dict(variables, sep="/"), where)
+        averaged = None if state.averaged is None else jax.tree.map(np.array, found)
         generator = state.generator.replace(**found)
-        return state.replace(generator=generator), None
+        return state.replace(generator=generator, averaged=averaged), None
     return state, None
 
 

@@ -55,7 +55,7 @@ def make_validation(
         return input_pipeline.eval_batches(source, config.eval.batch_size, config.eval.num_pairs)
 
     def validate(state: TrainState) -> dict[str, float]:
-        variables = jax.device_get(state.generator.variables)
+        variables = jax.device_get(state.model)
         scores = score_batches(lambda phone: eval_step(variables, phone), pairs())
         summary = summarize(scores["enhanced"])
         if judge and state.discriminator:
@@ -78,7 +78,7 @@ def make_samples(
     shown = input_pipeline.load_pairs(source, range(min(config.eval.num_pictures, len(source))))
 
     def samples(state: TrainState) -> np.ndarray:
-        enhanced = eval_step(jax.device_get(state.generator.variables), shown["phone"])
+        enhanced = eval_step(jax.device_get(state.model), shown["phone"])
         return metrics_writer.picture_grid(enhanced=np.asarray(enhanced), **shown)
 
     return samples

@@ -21,6 +21,10 @@ FAMILY = [
     {"norm": "batch", "num_blocks": 0},
     {"norm": "none", "num_blocks": 1, "width": 8},
     {"architecture": "srcnn"},
+    {"architecture": "ppcn_teacher"},
+    {"architecture": "ppcn_student"},
+    {"architecture": "unet", "num_levels": 1},
+    {"architecture": "unet", "num_levels": 3},
 ]
 # Odd, of one pixel, a row more than a tile has, landscape of several tiles.
 SIZES = [(101, 37), (1, 1), (17, 32), (33, 97)]

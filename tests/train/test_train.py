@@ -91,8 +91,9 @@ def test_a_finished_run_is_left_as_it_is_and_told_of(trained, capsys):
 
 
 def test_killed_and_resumed_training_is_bitwise_the_same(tmp_path, tiny_config):
-    tiny_config.data.flip = True
+    tiny_config.data.flip = tiny_config.data.transpose = True
     tiny_config.train.discriminator_batch = "next"
+    tiny_config.train.update({"ema_decay": 0.9, "weight_decay": 0.1, "clip_norm": 1.0})
     tiny_config.train.num_steps = 12
     tiny_config.train.checkpoint_every_steps = 3
     tiny_config.train.eval_every_steps = 12
@@ -133,6 +134,27 @@ def test_another_config_is_refused_with_the_fields_named(trained):
     other.loss.tv = 3.0
     with pytest.raises(InputError, match=r"loss\.tv \(100\.0 there, 3\.0 here\), train\.learning_"):
         train(other, workdir)
+
+
+def test_the_average_is_what_is_saved_and_started_from(tmp_path, tiny_config):
+    tiny_config.loss.texture = 0.0
+    tiny_config.train.update({"ema_decay": 0.9, "num_steps": 2})
+    state = train.train(tiny_config, tmp_path / "first")
+    _, variables, _ = checkpoint.load_generator(tmp_path / "first", "newest")
+    saved, averaged, last = (
+        flatten_dict(jax.device_get(tree), sep="/")
+        for tree in (variables, state.averaged, state.generator.variables)
+    )
+    assert saved.keys() == averaged.keys()
+    for name, array in saved.items():
+        np.testing.assert_array_equal(array, averaged[name])
+    assert any(np.any(saved[name] != last[name]) for name in saved)
+
+    tiny_config.train.init_from = str(tmp_path / "first")
+    start, _ = train.initial_state(tiny_config, tmp_path / "second")
+    for tree in (start.generator.variables, start.averaged):
+        for name, array in flatten_dict(jax.device_get(tree), sep="/").items():
+            np.testing.assert_array_equal(array, averaged[name])
 
 
 def test_init_from_starts_with_the_other_generator(trained, tmp_path):
