@@ -40,7 +40,7 @@ demo: $(VENV)/installed
 		--input=$(DEMO)/patches/custom/test_data/full_size_test_images --output=$(DEMO)/enhanced
 	$(RUN) -m dped_jax.report --workdir=$(DEMO)/model --scores=$(DEMO)/scores.json \
 		--before=$(DEMO)/patches/custom/test_data/full_size_test_images \
-		--after=$(DEMO)/enhanced --output=$(DEMO)/report.html \
+		--after=$(DEMO)/enhanced --target=$(DEMO)/photos/dslr --output=$(DEMO)/report.html \
 		--note="The cameras of this demo are SIMULATED: no phone took these pictures. Ordinary\
  photographs stand for the DSLR camera's, degraded copies of them for the phone's. The scores say\
  that the program works; the network is cut down and trained for minutes (configs/demo.py)."

@@ -28,8 +28,8 @@ def bench_step(name: str, batch_size: int, steps: int) -> dict[str, float]:
     import jax
     import numpy as np
 
-    from dped_jax import train
-    from dped_jax.devices import choose_devices, map_step, replicate
+    from dped_jax.train.devices import choose_devices, map_step, replicate
+    from dped_jax.train.loop import load_vgg
     from dped_jax.train_state import create_train_state
 
     jax.config.update("jax_enable_compilation_cache", False)
@@ -42,7 +42,7 @@ def bench_step(name: str, batch_size: int, steps: int) -> dict[str, float]:
     batch = {"phone": patches, "dslr": patches[:, ::-1]}
     if config.train.discriminator_batch == "next":
         batch["next"] = dict(batch)
-    vgg_params = replicate(train.load_vgg(config), devices)
+    vgg_params = replicate(load_vgg(config), devices)
     state = replicate(create_train_state(config, jax.random.PRNGKey(0)), devices)
     step = map_step(config, devices)
     start = time.perf_counter()

@@ -24,5 +24,5 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss.texture = 0.0
     config.loss.content = 1.0
     config.loss.tv = 0.0
-    config.vgg.layer = "relu2_2"
+    config.vgg.layers = (("relu2_2", 1.0),)
     return config

@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = paper.get_config()
     config.generator.norm = "instance"
     config.discriminator.architecture = "single_channel"
-    config.vgg.layer = "relu5_4"
+    config.vgg.layers = (("relu5_4", 1.0),)
     config.loss.definition = "release"
     config.loss.color = 0.5
     config.loss.texture = 1.0

@@ -13,6 +13,7 @@ from flax.traverse_util import flatten_dict
 
 from dped_jax.cli import InputError
 from dped_jax.input_pipeline import PATCH_SIZE
+from dped_jax.metrics import MIN_MS_SSIM_SIDE
 from dped_jax.models import discriminator, generator
 from dped_jax.models.layers import INITIALIZERS, NORMS
 from dped_jax.models.vgg import VGG19_RELU_LAYERS
@@ -51,13 +52,32 @@ def text(what: str, *, may_be_empty: bool = False) -> Rule:
 
 
 TRUE_OR_FALSE: Rule = (lambda value: type(value) is bool, "use True or False")
-WEIGHTS = ("color", "texture", "content", "tv", "mse")
+
+
+def _are_layers(value: Any) -> bool:
+    """Whether a value is pairs of a layer and a weight; tuples come out of JSON as lists."""
+    is_weight, _ = number(0, above=True)
+    try:
+        names = {name for name, weight in value if is_weight(weight)}
+    except (TypeError, ValueError):
+        return False
+    return bool(names) and len(names) == len(value) and names <= set(VGG19_RELU_LAYERS)
+
+
+SHARE: Rule = (
+    lambda value: type(value) in (int, float) and 0 <= value < 1,
+    "use a number from 0 to below 1",
+)
+WEIGHTS = ("color", "texture", "content", "tv", "mse", "l1", "ssim", "ms_ssim")
 FIELDS: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "compute_dtype": one_of("float32", "bfloat16"),
     "data.data_dir": text("the --data_dir of data_builders.dped.build"),
     "data.phone": one_of("iphone", "blackberry", "sony", "custom"),
     "data.flip": TRUE_OR_FALSE,
+    "data.transpose": TRUE_OR_FALSE,
+    "data.gain": number(0),
+    "data.channel_gain": number(0),
     "data.crop": (
         lambda value: type(value) is int and (value == 0 or 2 <= value <= PATCH_SIZE),
         f"use 2 to {PATCH_SIZE}, or 0 for whole patches",
@@ -65,13 +85,14 @@ FIELDS: dict[str, Rule] = {
     "generator.architecture": one_of(*generator.ARCHITECTURES),
     "generator.num_blocks": whole(0),
     "generator.width": whole(1),
+    "generator.num_levels": whole(1, 6),
     "generator.norm": one_of(*NORMS),
     "generator.output_scale": number(0, above=True),
     "generator.kernel_init": one_of(*INITIALIZERS),
     "discriminator.architecture": one_of(*discriminator.ARCHITECTURES),
     "discriminator.width": number(1 / 64),  # leaves every layer a channel
     "vgg.weights": text("a file of VGG-19 weights, or random"),
-    "vgg.layer": one_of(*VGG19_RELU_LAYERS),
+    "vgg.layers": (_are_layers, "use tuples of a layer, relu1_1 to relu5_4, and its weight"),
     "loss.definition": one_of(*DEFINITIONS),
     **{f"loss.{name}": number(0) for name in WEIGHTS},
     "loss.blur_amplitude": number(0),
@@ -86,6 +107,10 @@ FIELDS: dict[str, Rule] = {
     "train.learning_rate": number(0),
     "train.schedule": one_of("constant", "cosine"),
     "train.warmup_steps": whole(0),
+    "train.adam_b2": SHARE,
+    "train.weight_decay": number(0),
+    "train.clip_norm": number(0),
+    "train.ema_decay": SHARE,
     "train.discriminator_batch": one_of("same", "next"),
     "train.init_from": text("a workdir, or nothing", may_be_empty=True),
     "train.log_every_steps": whole(1),
@@ -135,6 +160,10 @@ def check(config: ml_collections.ConfigDict, where: str = "config") -> None:
     if warmup >= num_steps:
         raise InputError(
             f"{where}.train.warmup_steps={warmup}: use less than train.num_steps={num_steps}"
+        )
+    if config.loss.ms_ssim and 0 < config.data.crop < MIN_MS_SSIM_SIDE:
+        raise InputError(
+            f"{where}.data.crop={config.data.crop}: loss.ms_ssim needs {MIN_MS_SSIM_SIDE} or more"
         )
     if not any(config.loss[name] for name in WEIGHTS):
         raise InputError(f"{where}.loss: give one of {', '.join(WEIGHTS)} a weight above 0")

@@ -1,9 +1,9 @@
 """The layout of a workdir, known to this file and `resume` alone.
 
     config.json        the resolved configuration; see resume.py for what is beside it
-    checkpoints/STEP/  orbax: items `generator` (parameters, running statistics), `training` (all
-                       else that training needs; absent in a converted model) and `meta` (position
-                       of the data, CRC-32 of every array)
+    checkpoints/STEP/  orbax: items `generator` (parameters, running statistics; averaged where the
+                       config says so), `training` (all else that training needs; absent in a
+                       converted model) and `meta` (position of the data, CRC-32 of every array)
     unreadable/STEP/   checkpoints that failed to restore, moved out of the way
 
 Kept are the newest and the best by validation PSNR. Arrays are saved from and restored to host
@@ -97,14 +97,15 @@ def _checksums(items: dict[str, dict[str, np.ndarray]]) -> dict[str, int]:
 
 
 def _split_state(state: "TrainState") -> tuple[Tree, Tree]:
-    generator = {"params": state.generator.params, "batch_stats": state.generator.batch_stats}
     training = {
         "step": state.step,
         "key": state.key,
         "generator_opt_state": state.generator.opt_state,
         "discriminator": state.discriminator,
     }
-    return generator, training
+    if state.averaged is not None:
+        training["generator"] = state.generator.variables
+    return state.model, training
 
 
 def save(
@@ -232,8 +233,10 @@ def restore_state(
             for part, item in zip(_split_state(template), ("generator", "training"), strict=True)
         )
         opt_state = training.pop("generator_opt_state")
+        averaged = None if template.averaged is None else generator
+        generator = training.pop("generator", generator)
         generator = template.generator.replace(**generator, opt_state=opt_state)
-        state = template.replace(generator=generator, **training)
+        state = template.replace(generator=generator, averaged=averaged, **training)
         return state, restored["meta"]["data_state"]
     return None
 

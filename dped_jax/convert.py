@@ -1,9 +1,10 @@
-"""Converts the authors' released TensorFlow generators into a workdir.
+"""Converts published TensorFlow generators into a workdir.
 
     python -m dped_jax.convert --checkpoint=models/iphone_orig --workdir=runs/iphone_orig
 
 Needs TensorFlow (pip install tensorflow-cpu), which nothing else in this project does. Takes any
-net of the residual family (9x9 conv, blocks, two 3x3 convs, 9x9 conv, instance norm) and SRCNN.
+released net of the residual family (9x9 conv, blocks, two 3x3 convs, 9x9 conv, instance norm),
+SRCNN, and PPCN's teacher and student.
 """
 
 import pathlib
@@ -21,7 +22,7 @@ from dped_jax import checkpoint, cli, config_files
 from dped_jax.cli import InputError
 from dped_jax.models.generator import make_generator
 
-SCOPE = "generator/"
+SCOPES = ("generator", "generator_s", "generator_little")  # the release's; PPCN's two
 
 
 def read_tensorflow_checkpoint(prefix: str) -> dict[str, np.ndarray]:
@@ -31,7 +32,7 @@ def read_tensorflow_checkpoint(prefix: str) -> dict[str, np.ndarray]:
       prefix: path without `.index`.
 
     Returns:
-      Arrays by name, without the scope "generator/".
+      Arrays by name, without the scope.
 
     Raises:
       InputError: no such checkpoint, not readable, or TensorFlow is not installed.
@@ -46,9 +47,9 @@ def read_tensorflow_checkpoint(prefix: str) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(str(prefix))
         names = reader.get_variable_to_shape_map()
         return {
-            name.removeprefix(SCOPE): reader.get_tensor(name)
+            name.partition("/")[2]: reader.get_tensor(name)
             for name in names
-            if name.startswith(SCOPE)
+            if name.partition("/")[0] in SCOPES
         }
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise InputError(f"--checkpoint={prefix}: cannot be read: {error}") from error
@@ -57,18 +58,26 @@ def read_tensorflow_checkpoint(prefix: str) -> dict[str, np.ndarray]:
 def convert_generator(
     variables: Mapping[str, np.ndarray],
 ) -> tuple[ml_collections.ConfigDict, dict[str, Any]]:
-    """Maps the release's variables to a configuration and this project's parameters.
+    """Maps published variables to a configuration and this project's parameters.
 
     Args:
       variables: by the release's names: W1, b1, ..., Variable, Variable_1, ... (k-th norm: shift
-        `Variable_{2k}`, scale `Variable_{2k+1}`), or w1 to w3 and b1 to b3 of SRCNN.
+        `Variable_{2k}`, scale `Variable_{2k+1}`), or w1 to w3 and b1 to b3 of SRCNN; PPCN's are
+        named as the first, from W0.
 
     Returns:
       `configs/release.py` with the network's fields set, and the parameter tree.
 
     Raises:
-      InputError: it is neither kind of network.
+      InputError: it is none of these networks.
     """
+
+    def norm(k: int, name: str) -> dict[str, np.ndarray | None]:
+        return {
+            f"{name}/InstanceNorm_0/bias": variables.get(f"Variable_{2 * k}" if k else "Variable"),
+            f"{name}/InstanceNorm_0/scale": variables.get(f"Variable_{2 * k + 1}"),
+        }
+
     config = config_files.load(config_files.FOLDER / "release.py")
     if "w1" in variables:
         config.generator.architecture = "srcnn"
@@ -76,6 +85,14 @@ def convert_generator(
         flat = {f"{name}/kernel": variables.get(f"w{i}") for i, name in enumerate(convs, 1)}
         flat |= {f"{name}/bias": variables.get(f"b{i}") for i, name in enumerate(convs, 1)}
         flat |= {"conv_last/kernel": variables.get("w3"), "bias_last": variables.get("b3")}
+    elif variables.keys() & {"W0", "b0"}:
+        student = not variables.keys() & {"W5", "W6", "W7"}
+        config.generator.architecture = "ppcn_student" if student else "ppcn_teacher"
+        convs = range(5 if student else 8)
+        flat = {f"conv{k}/kernel": variables.get(f"W{k}") for k in convs}
+        flat |= {f"conv{k}/bias": variables.get(f"b{k}") for k in convs}
+        for k in range(2 if student else 4):
+            flat |= norm(k, f"norm{k}")
     else:
         num_blocks = max(0, (sum(name.startswith("W") for name in variables) - 4) // 2)
         config.generator.num_blocks = num_blocks
@@ -86,9 +103,7 @@ def convert_generator(
         flat = {f"{name}/kernel": variables.get(f"W{k}") for k, name in enumerate(names, 1)}
         flat |= {f"{name}/bias": variables.get(f"b{k}") for k, name in enumerate(names, 1)}
         for k, (i, j) in enumerate(in_blocks):
-            norm = f"block{i}_norm{j}/InstanceNorm_0"
-            flat[f"{norm}/bias"] = variables.get(f"Variable_{2 * k}" if k else "Variable")
-            flat[f"{norm}/scale"] = variables.get(f"Variable_{2 * k + 1}")
+            flat |= norm(k, f"block{i}_norm{j}")
     _check_shapes(config, variables, flat)
     return config, unflatten_dict(flat, sep="/")
 
@@ -102,9 +117,13 @@ def _check_shapes(config, variables, flat) -> None:
     used = sum(array is not None for array in flat.values())
     if found != expected or used != len(variables):
         listed = ", ".join(sorted(variables)[:5]) or "none"
+        wrong = [name for name in flat if found[name] != expected.get(name)]
+        architecture = config.generator.architecture
+        detail = f"as {architecture}, {', '.join(wrong[:3])} would be missing; " if wrong else ""
         raise InputError(
-            "--checkpoint: not a generator of the released families (residual with instance norm, "
-            f"or SRCNN); its variables in the scope {SCOPE!r}: {listed}{', ...' if used else ''}"
+            "--checkpoint: not a generator of the published families (residual with instance norm, "
+            f"SRCNN or PPCN); {detail}its variables in the scopes {', '.join(SCOPES)}: "
+            f"{listed}{', ...' if used else ''}"
         )
 
 
@@ -120,6 +139,7 @@ def main(argv: list[str]) -> None:
         checkpoint.save(manager, 0, generator={"params": params, "batch_stats": {}})
     count = sum(array.size for array in jax.tree.leaves(params))
     print(f"converted: {workdir}, {config.generator.architecture}, {count:,} parameters")
+    print(f"next: python -m dped_jax.enhance --workdir={workdir} --input=PHOTO --output=FILE")
 
 
 FLAGS = flags.FLAGS

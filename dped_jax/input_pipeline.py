@@ -16,10 +16,10 @@ import grain
 import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
-from tqdm import tqdm
 
 from dped_jax import cli
 from dped_jax.cli import InputError
+from dped_jax.progress import progress_bar
 
 PATCH_SIZE = 100  # pixels (section 3.2.1)
 DATASET_VERSION = "1.1.0"  # what data_builders.dped.build makes
@@ -92,7 +92,7 @@ def fingerprint(data_dir: str | pathlib.Path, phone: str) -> dict[str, Any]:
         known = {}
     found = {}
     files = [file for name in shards for file in shards[name]]
-    for file in tqdm(files, "checksums of the dataset", leave=False, disable=None, unit=" files"):
+    for file in progress_bar(files, "checksums of the dataset", leave=False, unit=" files"):
         stamp = [file.stat().st_size, file.stat().st_mtime_ns]
         found[file.name] = known.get(file.name)
         if not found[file.name] or found[file.name]["stamp"] != stamp:
@@ -158,10 +158,20 @@ def train_batches(
     def load(indices: np.ndarray, rng: np.random.Generator) -> Pairs:
         flips = rng.random((batch_size, 2)) < 0.5  # drawn for the global batch
         corners = rng.random((batch_size, 2))
+        transposed = rng.random(batch_size) < 0.5
+        brightness, color = (
+            rng.standard_normal((batch_size, 1)),
+            rng.standard_normal((batch_size, 3)),
+        )
         pairs = load_pairs(source, indices[own_part])
         if config.data.crop:
             pairs = random_crops(pairs, corners[own_part], config.data.crop)
-        return random_flips(pairs, flips[own_part]) if config.data.flip else pairs
+        if config.data.flip:
+            pairs = random_flips(pairs, flips[own_part])
+        if config.data.gain or config.data.channel_gain:
+            gains = np.exp(config.data.gain * brightness + config.data.channel_gain * color)
+            pairs = random_gains(pairs, gains[own_part])
+        return transposes(pairs, transposed[own_part]) if config.data.transpose else pairs
 
     batches = (
         grain.MapDataset.range(len(source))
@@ -208,6 +218,30 @@ def random_flips(pairs: Pairs, flips: np.ndarray) -> Pairs:
         return np.where(flips[:, 1, None, None, None], images[:, :, ::-1], images)
 
     return {name: flip(images) for name, images in pairs.items()}
+
+
+def random_gains(pairs: Pairs, gains: np.ndarray) -> Pairs:
+    """Multiplies both images of a pair alike, lest few pairs be known by their colours.
+
+    Args:
+      pairs: (n, H, W, 3) uint8 arrays.
+      gains: (n, 3) of each channel; what exceeds 255 becomes 255.
+    """
+    gains = gains[:, None, None].astype(np.float32)
+    return {
+        name: np.uint8(np.minimum(np.round(images * gains), 255)) for name, images in pairs.items()
+    }
+
+
+def transposes(pairs: Pairs, transposed: np.ndarray) -> Pairs:
+    """Exchanges rows and columns of both images of a pair: with flips, the square's 8 symmetries.
+
+    Args:
+      pairs: (n, H, H, 3) arrays.
+      transposed: (n,) bool, whether to.
+    """
+    where = transposed[:, None, None, None]
+    return {name: np.where(where, images.swapaxes(1, 2), images) for name, images in pairs.items()}
 
 
 def eval_batches(

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
+from dped_jax import metrics
 from dped_jax.images.pixels import check_images
 
 
@@ -79,6 +80,22 @@ def mse_loss(enhanced: jax.Array, target: jax.Array) -> jax.Array:
     """Mean squared error over pixels and channels (section 4.1, appendix 9)."""
     check_images(enhanced, target)
     return jnp.mean(jnp.square(enhanced - target), axis=(1, 2, 3))
+
+
+def l1_loss(enhanced: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean absolute error over pixels and channels."""
+    check_images(enhanced, target)
+    return jnp.mean(jnp.abs(enhanced - target), axis=(1, 2, 3))
+
+
+def ssim_loss(enhanced: jax.Array, target: jax.Array) -> jax.Array:
+    """1 - SSIM as `metrics.ssim` has it, in [0, 1]: a negative SSIM counts as 0."""
+    return 1 - jnp.maximum(metrics.ssim(enhanced, target), 0)
+
+
+def ms_ssim_loss(enhanced: jax.Array, target: jax.Array) -> jax.Array:
+    """1 - MS-SSIM as `metrics.ms_ssim` has it, in [0, 1]; sides of at least 16 pixels."""
+    return 1 - metrics.ms_ssim(enhanced, target)
 
 
 def color_loss(enhanced: jax.Array, target: jax.Array, kernel: np.ndarray) -> jax.Array:

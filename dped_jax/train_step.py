@@ -19,11 +19,17 @@ from dped_jax.images.pixels import to_float
 from dped_jax.models import discriminator as discriminators
 from dped_jax.models.generator import make_generator
 from dped_jax.models.layers import DEVICES
-from dped_jax.models.vgg import extract_features
-from dped_jax.train_state import NetworkState, TrainState, make_optimizer
+from dped_jax.models.vgg import extract_layers
+from dped_jax.train_state import NetworkState, TrainState, make_optimizer, update_average
 
 Batch = dict[str, Any]
 DrawLabels = Callable[[jax.Array, int], jax.Array]
+PIXEL_LOSSES = {
+    "mse": losses.mse_loss,
+    "l1": losses.l1_loss,
+    "ssim": losses.ssim_loss,
+    "ms_ssim": losses.ms_ssim_loss,
+}
 
 
 def draw_labels(key: jax.Array, num: int) -> jax.Array:
@@ -84,17 +90,21 @@ def _image_losses(config, vgg_params, enhanced, target) -> dict[str, jax.Array]:
     """The terms with non-zero weight that need no discriminator, per example."""
     weights, definition = config.loss, DEFINITIONS[config.loss.definition]
     terms = {}
-    if weights.mse:
-        terms["mse"] = losses.mse_loss(enhanced, target)
+    for name, loss in PIXEL_LOSSES.items():
+        if weights[name]:
+            terms[name] = loss(enhanced, target)
     if weights.color:
         terms["color"] = definition.color(weights)(enhanced, target)
     if weights.content:
-        dtype = jnp.dtype(config.compute_dtype)
-        features = [
-            extract_features(vgg_params, images, config.vgg.layer, dtype)
+        layers, dtype = dict(config.vgg.layers), jnp.dtype(config.compute_dtype)
+        found, wanted = (
+            extract_layers(vgg_params, images, tuple(layers), dtype)
             for images in (enhanced, target)
-        ]
-        terms["content"] = definition.content(*features)
+        )
+        terms["content"] = sum(
+            weight * definition.content(found[layer], wanted[layer])
+            for layer, weight in layers.items()
+        )
     if weights.tv:
         terms["tv"] = definition.tv(enhanced)
     return terms
@@ -141,7 +151,8 @@ def make_train_step(
     generator, optimizer = make_generator(config), make_optimizer(config)
     discriminator = discriminators.make_discriminator(config) if config.loss.texture else None
     definition = DEFINITIONS[config.loss.definition]
-    weights = {name: config.loss[name] for name in ("color", "texture", "content", "tv", "mse")}
+    names = ("color", "texture", "content", "tv", *PIXEL_LOSSES)
+    weights = {name: config.loss[name] for name in names}
 
     def apply(network, network_state, params, images):
         variables = {"params": params, "batch_stats": network_state.batch_stats}
@@ -184,9 +195,12 @@ def make_train_step(
         grads, (logged, batch_stats, enhanced) = jax.grad(generator_loss, has_aux=True)(
             state.generator.params, state, batch, vgg_params
         )
-        state = state.replace(
-            step=state.step + 1, generator=update(state.generator, grads, batch_stats)
-        )
+        network_state, averaged = update(state.generator, grads, batch_stats), state.averaged
+        if averaged is not None:
+            averaged = update_average(
+                averaged, network_state.variables, state.step, config.train.ema_decay
+            )
+        state = state.replace(step=state.step + 1, generator=network_state, averaged=averaged)
         if discriminator:
             if config.train.discriminator_batch == "next":
                 batch = batch["next"]
@@ -204,3 +218,15 @@ def make_train_step(
         return state, jax.lax.psum(logged, DEVICES)
 
     return step
+
+
+def count_flops(config: ml_collections.ConfigDict, state: TrainState, vgg_params: Any) -> float:
+    """Floating-point operations of a step on the global batch, by XLA; nothing is compiled."""
+    size = config.data.crop or 100
+    images = jax.ShapeDtypeStruct((1, config.train.batch_size, size, size, 3), jnp.uint8)
+    batch = {"phone": images, "dslr": images}
+    if config.train.discriminator_batch == "next":
+        batch["next"] = dict(batch)
+    step = jax.vmap(make_train_step(config), in_axes=(None, 0, None), axis_name=DEVICES)
+    known = jax.eval_shape(lambda *trees: trees, state, vgg_params)  # not where they lie
+    return jax.jit(step).lower(known[0], batch, known[1]).cost_analysis()["flops"]

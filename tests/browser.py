@@ -73,8 +73,8 @@ def accessibility_findings(page: Any) -> list[str]:
 def page_problems(browser: Any, file: pathlib.Path) -> list[str]:
     """What is wrong with a self-contained page, at desktop and phone size; fails on script errors.
 
-    That is: something is fetched, the page is wider than the screen, what axe-core finds, and
-    sliders that arrow keys do not move.
+    That is: something is fetched, the page is wider than the screen, a table is cut off on a
+    desktop, what axe-core finds, and sliders that arrow keys do not move.
     """
     problems = []
     for viewport in (DESKTOP, PHONE):
@@ -88,6 +88,10 @@ def page_problems(browser: Any, file: pathlib.Path) -> list[str]:
         width = page.evaluate("document.documentElement.scrollWidth")
         if width > viewport["width"]:
             problems.append(f"{width} pixels wide on a screen of {viewport['width']}")
+        cut = "table => table.offsetWidth > table.parentNode.clientWidth"
+        for table in page.locator(".wide table").all() if viewport is DESKTOP else ():
+            if table.evaluate(cut):
+                problems.append(f"a table is cut off: {table.inner_text()[:80]}")
         problems += accessibility_findings(page)
         for k, slider in enumerate(page.locator("input[type=range]").all()):
             split = "slider => getComputedStyle(slider.parentNode).getPropertyValue('--split')"

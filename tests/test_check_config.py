@@ -7,7 +7,7 @@ import pytest
 import tiny
 from flax.traverse_util import flatten_dict
 
-from configs import cpu, cpu_finish, paper, table3_small
+from configs import demo, mobile, paper, table3_small
 from dped_jax.check_config import check
 from dped_jax.cli import InputError
 from dped_jax.models.discriminator import make_discriminator
@@ -22,23 +22,38 @@ WRONG = {  # values of every field of paper.py
     "data.data_dir": ("", 3),
     "data.phone": ("nokia", "", None),
     "data.flip": ("maybe", 2, None),
+    "data.transpose": ("maybe", 2, None),
+    "data.gain": NUMBERS,
+    "data.channel_gain": NUMBERS,
     "data.crop": (-1, 1, 101, 50.0, True),
     "generator.architecture": WORDS,
     "generator.num_blocks": (-1, 1.5, "abc", True),
     "generator.width": COUNTS,
+    "generator.num_levels": (7, *COUNTS),
     "generator.norm": ("layer", "", None),
     "generator.output_scale": (0.0, *NUMBERS),
     "generator.kernel_init": ("zeros", "", None),
     "discriminator.architecture": WORDS,
     "discriminator.width": (0.0, 0.01, *NUMBERS),
     "vgg.weights": ("", 3, None),
-    "vgg.layer": ("relu6_1", "conv5_2", "", 5),
+    "vgg.layers": (
+        (),
+        "relu5_2",
+        5,
+        ("relu5_2",),
+        (("relu6_1", 1.0),),
+        (("relu5_2", 0.0),),
+        (("relu5_2", 1.0), ("relu5_2", 1.0)),
+    ),
     "loss.definition": WORDS,
     "loss.color": NUMBERS,
     "loss.texture": NUMBERS,
     "loss.content": NUMBERS,
     "loss.tv": NUMBERS,
     "loss.mse": NUMBERS,
+    "loss.l1": NUMBERS,
+    "loss.ssim": NUMBERS,
+    "loss.ms_ssim": NUMBERS,
     "loss.blur_amplitude": NUMBERS,
     "loss.blur_sigma": (0.0, *NUMBERS),
     "loss.blur_size": (0, 4, -3, 21.0, True),
@@ -48,6 +63,10 @@ WRONG = {  # values of every field of paper.py
     "train.learning_rate": NUMBERS,
     "train.schedule": ("step", "", None),
     "train.warmup_steps": (-1, 1.5, "abc", 20_000, 20_001),
+    "train.adam_b2": (1.0, *NUMBERS),
+    "train.weight_decay": NUMBERS,
+    "train.clip_norm": NUMBERS,
+    "train.ema_decay": (1.0, *NUMBERS),
     "train.discriminator_batch": ("other", "", None),
     "train.init_from": (3, None),
     "train.log_every_steps": COUNTS,
@@ -88,7 +107,8 @@ def test_wrong_values_are_named_with_what_to_use(field):
 
 
 @pytest.mark.parametrize(
-    "name", ["paper", "release", "small", "johnson", "srcnn", "cpu", "cpu_finish", "demo"]
+    "name",
+    ["paper", "release", "small", "johnson", "srcnn", "mobile", "mobile_perceptual", "demo"],
 )
 def test_the_projects_configs_are_allowed(name):
     config = importlib.import_module(f"configs.{name}").get_config()
@@ -119,18 +139,21 @@ def test_fields_that_contradict_each_other(tmp_path):
         check(config)
     config.train.warmup_steps = 6
     check(config)
-    config.loss.color = config.loss.texture = config.loss.tv = 0.0
+    config.loss.ms_ssim, config.data.crop = 1.0, 15
+    with pytest.raises(InputError, match=r"data\.crop=15: loss\.ms_ssim needs 16 or more"):
+        check(config)
+    config.data.crop = 16
+    check(config)
+    config.loss.color = config.loss.texture = config.loss.tv = config.loss.ms_ssim = 0.0
     with pytest.raises(InputError, match=r"^config\.loss: give one of color, .*a weight above 0"):
         check(config)
 
 
 def test_a_shortened_run_warms_up_for_a_shorter_time():
     """The part of the steps stays, as a fixed number would not fit into few of them."""
-    models = {"cpu": (cpu.get_config(), 200), "cpu_finish": (cpu_finish.get_config(), 20)}
-    models["start"] = table3_small.get_config().methods.start.model, 200
-    for config, warmup_steps in models.values():
-        assert config.train.warmup_steps == warmup_steps
-        share = warmup_steps / config.train.num_steps
+    start = table3_small.get_config().methods.start.model
+    for config in (mobile.get_config(), demo.get_config(), start):
+        share = 1 / 30
         for num_steps in (1, 50, 500):
             config.train.num_steps = num_steps
             check(config)

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from configs import paper
-from dped_jax import checkpoint, resume
+from dped_jax import checkpoint
 from dped_jax.cli import InputError
 from dped_jax.models.generator import make_generator
+from dped_jax.train import resume
 
 
 def tiny_variables(value=0.0):

@@ -11,7 +11,7 @@ import pytest
 import tiny
 
 import dped_jax
-from dped_jax import console
+from dped_jax import __main__ as console
 
 HEAVY = ("absl", "flax", "grain", "jax", "ml_collections", "numpy", "orbax", "tensorflow_datasets")
 
@@ -49,7 +49,7 @@ def test_help_takes_below_a_second():
 
 def test_import_loads_nothing_heavy():
     assert not loaded_by("import dped_jax; dir(dped_jax)").intersection(HEAVY)
-    assert not loaded_by("import dped_jax.console").intersection(HEAVY)
+    assert not loaded_by("import dped_jax.__main__").intersection(HEAVY)
 
 
 def test_names_are_loaded_when_used():

@@ -73,6 +73,55 @@ def test_flips_are_the_same_for_both_images_of_a_pair():
     np.testing.assert_array_equal(flipped["dslr"], np.array(expected) + 1)
 
 
+def test_flips_and_transposes_make_the_eight_symmetries_of_a_square(tiny_config):
+    tiny_config.data.flip = tiny_config.data.transpose = True
+    batches, _ = draw(tiny_config, 30)
+    plain = input_pipeline.open_split(tiny_config, "train")
+    plain = input_pipeline.load_pairs(plain, range(len(plain)))
+    symmetries = [
+        (
+            k,
+            flipped,
+            {n: np.rot90(x[:, ::-1] if flipped else x, k, (1, 2)) for n, x in plain.items()},
+        )
+        for k in range(4)
+        for flipped in (False, True)
+    ]
+    seen = set()
+    for batch in batches:
+        for phone, dslr in zip(batch["phone"], batch["dslr"], strict=True):
+            same = {
+                (k, flipped)
+                for k, flipped, images in symmetries
+                if any(
+                    np.array_equal(phone, a) and np.array_equal(dslr, b)
+                    for a, b in zip(images["phone"], images["dslr"], strict=True)
+                )
+            }
+            assert len(same) == 1
+            seen |= same
+    assert len(seen) == 8
+
+
+def test_gains_are_the_same_for_both_images_of_a_pair(tiny_config):
+    images = np.array([[[[100, 3, 200]]], [[[50, 7, 0]]]], np.uint8)
+    gains = np.array([[1.5, 0.5, 1.5], [1.0, 2.0, 3.0]])
+    changed = input_pipeline.random_gains({"phone": images, "dslr": images // 2}, gains)
+    np.testing.assert_array_equal(changed["phone"].reshape(2, 3), [[150, 2, 255], [50, 14, 0]])
+    np.testing.assert_array_equal(changed["dslr"].reshape(2, 3), [[75, 0, 150], [25, 6, 0]])
+    plain, _ = draw(tiny_config, 20)
+    tiny_config.data.update({"gain": 0.1, "channel_gain": 0.05})
+    changed, _ = draw(tiny_config, 20)
+    ratios = [
+        [np.float64(batch["dslr"]).mean((1, 2)) for batch in batches]
+        for batches in (changed, plain)
+    ]
+    logs = np.log(np.divide(*map(np.concatenate, ratios)))  # (80 pairs, 3)
+    # Of 80 draws the deviation is known within 8 % (one sigma); clipping at 255 takes some of it.
+    assert 0.07 < logs.mean(axis=1).std() < 0.13
+    assert 0.03 < (logs - logs.mean(axis=1, keepdims=True)).std() < 0.06  # 0.05 * sqrt(2/3)
+
+
 def test_crops_are_at_the_same_place_of_both_images(tiny_config):
     images = np.arange(2 * 5 * 6 * 3).reshape(2, 5, 6, 3)
     corners = np.array([[0.0, 0.0], [0.99, 0.5]])

@@ -7,8 +7,9 @@ import pytest
 import scipy.ndimage
 import scipy.signal
 import scipy.stats
+import skimage.metrics
 
-from dped_jax import losses
+from dped_jax import losses, metrics
 
 
 def images(seed, shape=(3, 40, 36, 3)):
@@ -112,6 +113,41 @@ def test_mse_loss():
     x, y = images(0), images(1)
     expected = per_example(lambda a, b: ((a - b) ** 2).mean(), x, y)
     np.testing.assert_allclose(losses.mse_loss(*as_float32(x, y)), expected, rtol=1e-5)
+
+
+def test_l1_loss():
+    x, y = images(0), images(1)
+    expected = per_example(lambda a, b: np.abs(a - b).mean(), x, y)
+    np.testing.assert_allclose(losses.l1_loss(*as_float32(x, y)), expected, rtol=1e-5)
+
+
+def test_ssim_loss_is_one_minus_the_score_and_agrees_with_scikit_image():
+    x, y = images(0), np.clip(images(0) + 0.1 * images(1), -0.05, 1.05)
+
+    def score(a, b):
+        _, full = skimage.metrics.structural_similarity(
+            a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+            data_range=1.0, channel_axis=2, full=True,
+        )  # fmt: skip
+        return full[5:-5, 5:-5].mean()
+
+    found = losses.ssim_loss(*as_float32(x, y))
+    np.testing.assert_allclose(found, 1 - per_example(score, x, y), atol=2e-5)  # of test_metrics
+    np.testing.assert_array_equal(found, 1 - metrics.ssim(*as_float32(x, y)))
+
+
+def test_ms_ssim_loss_is_one_minus_the_score():
+    """Which test_metrics compares with its definition and with the PIRM kit's values."""
+    x, y = as_float32(images(0), images(1))
+    np.testing.assert_array_equal(losses.ms_ssim_loss(x, y), 1 - metrics.ms_ssim(x, y))
+
+
+@pytest.mark.parametrize("loss", [losses.l1_loss, losses.ssim_loss, losses.ms_ssim_loss])
+def test_losses_of_scores_go_from_0_for_equal_to_1_for_opposite_images(loss):
+    """Stripes of black and white: their negative differs by 1 and has a correlation of -1."""
+    stripes = jnp.zeros((2, 176, 176, 3)).at[:, :, ::2].set(1)
+    np.testing.assert_allclose(loss(stripes, stripes), 0, atol=1e-6)
+    np.testing.assert_allclose(loss(stripes, 1 - stripes), 1, atol=1e-6)
 
 
 LOGITS = np.array([-3.0, -0.1, 0.0, 2.5, 60.0, -60.0])

@@ -90,6 +90,33 @@ def test_scores_agree_with_the_definition(shape):
     np.testing.assert_allclose(metrics.psnr(a, b), psnr, atol=2e-5)
 
 
+@pytest.mark.parametrize("shape", [(2, 40, 33, 3), (1, 17, 16, 3)])
+def test_gradients_agree_with_differences_of_the_definition(shape):
+    a, b = pairs(*shape)
+    direction = np.random.default_rng(1).standard_normal(shape)
+    h = 1e-4  # leaves h^2 of the third derivative; scores in float64 are exact beside that
+
+    for function, reference in (
+        (metrics.ms_ssim, reference_ms_ssim),
+        (metrics.ssim, lambda x, y: reference_scales(x, y, scales=1)[1, 0]),
+    ):
+        after, before = (
+            sum(reference(*images) for images in zip(a + sign * h * direction, b, strict=True))
+            for sign in (1, -1)
+        )
+        gradient = jax.grad(lambda x, f=function: f(x, b).sum())(jax.numpy.asarray(a))
+        found = np.sum(np.float64(gradient) * direction)
+        size = np.linalg.norm(gradient) * np.linalg.norm(direction)
+        assert found == pytest.approx((after - before) / (2 * h), abs=1e-4 * size)
+
+
+def test_the_gradient_of_ms_ssim_at_negative_terms_is_finite():
+    a, _ = pairs(2, 32, 32, 3)
+    assert metrics.ms_ssim(a, 1 - a).max() == 0
+    gradient = jax.grad(lambda x: metrics.ms_ssim(x, 1 - a).sum())(jax.numpy.asarray(a))
+    assert np.isfinite(gradient).all()
+
+
 @pytest.mark.parametrize("shape", [(2, 7, 9, 3), (2, 10, 31, 3), (1, 1, 5, 3), (2, 2, 2, 3)])
 def test_ssim_window_shrinks_on_small_images(shape):
     a, b = pairs(*shape)

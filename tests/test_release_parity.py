@@ -207,9 +207,16 @@ def test_generator_gradient_norms_of_the_first_iteration(iterations):
         names[f"Variable_{2 * k + 1}"] = norm["scale"]
     compared = golden["generator_grad_l2_step0"]
     assert len(names) == len(compared) - 8
+    # A value has come through sums of about 100,000 products, of the generator, of VGG-19 and back,
+    # each rounded up or down at random by half an epsilon: three standard deviations of that walk.
+    rounding = 3 * np.sqrt(1e5) * np.finfo(np.float32).eps / 2
+    # A bias sums 80,000 values that nearly cancel: by how much their magnitudes exceed the sum.
+    cancellation = {"b10": 13, "b11": 16, "b12": 101}
     for name, moment in names.items():
         gradient = float(jnp.linalg.norm(moment)) / 0.1
-        # b12 sums 240,000 values that nearly cancel. In float64 its norm is 537.88: the golden
-        # 536.59 has a rounding error of 2.4e-3 of its own.
-        expected = 537.88 if name == "b12" else compared[name]
-        assert gradient == pytest.approx(expected, rel=1e-3), name
+        tolerance = cancellation.get(name, 12) * rounding
+        if name == "b12":
+            expected = 537.88  # in float64; the golden 536.59 is off by 2.4e-3
+        else:
+            expected, tolerance = compared[name], np.sqrt(2) * tolerance  # both are rounded
+        assert gradient == pytest.approx(expected, rel=tolerance), name

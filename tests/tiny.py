@@ -1,5 +1,6 @@
 """A dataset of generated pairs and a configuration of tiny networks, to train for a few steps."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -63,6 +64,13 @@ def tiny_config(data_dir: pathlib.Path):
     return config
 
 
+def logged(workdir: pathlib.Path) -> list[dict]:
+    """The lines of metrics.jsonl without what no two runs have in common: time and speed."""
+    lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
+    measured = ("time", "patches_per_second")
+    return [{k: v for k, v in line.items() if k not in measured} for line in lines]
+
+
 def random_generator(key_number: int = 0, **fields):
     """`release.py` with these fields of the generator, and variables that are all random."""
     config = release.get_config()
@@ -72,7 +80,11 @@ def random_generator(key_number: int = 0, **fields):
     variables = network.init(jax.random.PRNGKey(key_number), jnp.zeros((1, 8, 8, 3)))
     rng = np.random.default_rng(key_number)
     vectors = jax.tree.map(lambda leaf: rng.uniform(0.3, 1, leaf.shape).astype("f4"), shapes)
-    random = jax.tree.map(lambda leaf, v: leaf if leaf.ndim > 1 else v, variables, vectors)
+    kernels = jax.tree.map(lambda leaf: rng.normal(0, 0.03, leaf.shape).astype("f4"), shapes)
+    random = jax.tree.map(
+        lambda leaf, v, k: v if leaf.ndim == 1 else leaf if leaf.any() else k,  # zeros to kernels
+        *(variables, vectors, kernels),
+    )
     return config, {"params": random["params"], "batch_stats": random.get("batch_stats", {})}
 
 

@@ -27,6 +27,11 @@ def refuse_empty(*folders: flags.FlagHolder) -> None:
         flags.register_validator(folder, lambda path: path != "", "must name a folder")
 
 
+def command(name: str) -> str:
+    """How another command is called: `data_builders` may lie inside another package."""
+    return f"python -m {__package__}.{name}"
+
+
 def run(main: Callable[[list[str]], None], *, pass_unknown_flags: bool = False) -> None:
     """Runs `main` under absl; `InputError` and `OSError` become one line and exit code 1.
 

@@ -18,12 +18,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-import tqdm
 from tensorflow_datasets.proto import tf_example_pb2
+from tqdm import tqdm
 
 from . import patch_files, patch_pairs
 from .cli import InputError
 from .layout import CAMERA_FOLDERS, PATCH_SIZE
+from .progress import progress_bar
 
 SHARD_PAIRS = 4096  # about 65 MB of JPEG; the writer keeps one shard in memory
 
@@ -109,13 +110,12 @@ class Builder(tfds.core.ShardBasedBuilder):
             root = Path(dl_manager.manual_dir) / phone
             splits = patch_pairs.find_published(root, *CAMERA_FOLDERS[phone])
         self.skipped = []
-        progress = tqdm.tqdm(
+        progress = progress_bar(
             total=sum(map(len, splits.values())),
             desc="checking and packing",
             unit=" pairs",
             mininterval=1.0,
             smoothing=0,  # the mean rate so far
-            disable=None,  # quiet when stderr is not a terminal
         )
         return {
             split: [functools.partial(self._examples, shard, progress) for shard in _shards(pairs)]
@@ -123,7 +123,7 @@ class Builder(tfds.core.ShardBasedBuilder):
         }
 
     def _examples(
-        self, pairs: Sequence[patch_pairs.Pair], progress: tqdm.tqdm
+        self, pairs: Sequence[patch_pairs.Pair], progress: tqdm
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the examples of one shard; the key is the position in it."""
         try:

@@ -4,7 +4,8 @@
     python -m dped_jax.enhance --workdir=runs/iphone --input=photos --output=enhanced
 
 A folder is gone through with its sub-folders, and names are kept. What cannot be read is passed
-over, listed at the end, and makes the exit code 1.
+over, listed at the end, and makes the exit code 1. After an interruption, --skip_existing goes on:
+what is there is whole, because results are written under another name first.
 
 The result is that of the network on the whole photograph but for rounding (float32: below 1e-6),
 wherever activations are kept; only --half costs more. A --crop is enhanced as if it were the
@@ -13,6 +14,7 @@ photograph: instance norm sees its statistics.
 
 import pathlib
 import sys
+import time
 
 import jax
 from absl import flags
@@ -39,21 +41,35 @@ def main(argv: list[str]) -> None:
             raise InputError(f"--{name}: is empty; name a file or folder")
     if FLAGS.scratch_dir and not pathlib.Path(FLAGS.scratch_dir).is_dir():
         raise InputError(f"--scratch_dir={FLAGS.scratch_dir}: no such folder")
+    if FLAGS.overwrite and FLAGS.skip_existing:
+        raise InputError("give either --overwrite or --skip_existing")
     crop = parse_crop(FLAGS.crop) if FLAGS.crop else None
+    source, target = pathlib.Path(FLAGS.input), pathlib.Path(FLAGS.output)
     config, variables, _ = checkpoint.load_generator(FLAGS.workdir, FLAGS.step)
-    jobs = plan(pathlib.Path(FLAGS.input), pathlib.Path(FLAGS.output), FLAGS.overwrite)
+    jobs = plan(source, target, FLAGS.overwrite or FLAGS.skip_existing)
+    if FLAGS.skip_existing:
+        num = len(jobs)
+        jobs = [job for job in jobs if not job[1].exists()]
+        print(f"photographs skipped: {num - len(jobs)} of {num}, enhanced already (in {target})")
+        if not jobs:
+            return
     devices = jax.local_devices()[: len(jobs)]
     memory = FLAGS.memory_gb * 1e9 or activations.default_memory()
     names = ("half", "disk", "scratch_dir", "whole", "compare", "quality", "max_megapixels")
     settings = Settings(
         memory=memory / len(devices), crop=crop, **{name: getattr(FLAGS, name) for name in names}
     )
-    failures = enhance_files(
+    start = time.monotonic()
+    failures, megapixels = enhance_files(
         jobs, [Worker(config, variables, device, settings) for device in devices]
     )
+    seconds = time.monotonic() - start
+    done = f"{len(jobs) - len(failures)} of {len(jobs)}" if failures else str(len(jobs))
+    rate = f"{megapixels:.2f} MP in {seconds:.0f} s, {megapixels / seconds:.2f} MP/s"
+    print(f"photographs enhanced: {done}, {rate} (in {target})")
+    for failure in failures[:-1]:
+        print(f"error: {failure}", file=sys.stderr)
     if failures:
-        for failure in failures[:-1]:
-            print(f"error: {failure}", file=sys.stderr)
         raise InputError(failures[-1])
 
 
@@ -66,6 +82,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("input", None, "A photograph, or a folder of them.", required=True)
     flags.DEFINE_string("output", None, "File, or folder for a folder.", required=True)
     flags.DEFINE_bool("overwrite", False, "Replace outputs that exist.")
+    flags.DEFINE_bool("skip_existing", False, "Go on: leave out what has an output already.")
     flags.DEFINE_integer("quality", 95, "Of JPEG, WebP and HEIC.", 1, 100)
     flags.DEFINE_bool("compare", False, "Write before | after side by side.")
     flags.DEFINE_string("crop", None, "A quick look at WIDTHxHEIGHT of the middle, or +LEFT+TOP.")

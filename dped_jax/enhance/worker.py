@@ -12,17 +12,18 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
-from tqdm import tqdm
 
 from dped_jax.cli import InputError
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.images import photo_files
 from dped_jax.images.photo_files import Photo
 from dped_jax.images.pixels import to_integers
+from dped_jax.progress import progress_bar
 
-BAR = "{l_bar}{bar}| {n:.2f}/{total:.2f} MP [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+BAR = "{l_bar}{bar}| {n:.1f}/{total} photographs [{elapsed}<{remaining}{postfix}]"
 Job = tuple[pathlib.Path, pathlib.Path]
 Crop = tuple[int, int, int | None, int | None]
+OnProgress = Callable[[float, float], None]  # the share of a photograph, and its megapixels
 
 
 def plan(source: pathlib.Path, target: pathlib.Path, overwrite: bool = False) -> list[Job]:
@@ -125,8 +126,8 @@ class Worker:
         self._computing = threading.Lock()
         self._settings = settings
 
-    def __call__(self, job: Job, on_progress: Callable[[float], None]) -> None:
-        """Enhances a file; `on_progress` is told shares of its work.
+    def __call__(self, job: Job, on_progress: OnProgress) -> None:
+        """Enhances a file; `on_progress` is told of the work that was done since the last call.
 
         Raises:
           InputError, OSError, OverflowError: it cannot be read, enhanced or written.
@@ -147,39 +148,50 @@ class Worker:
         output.parent.mkdir(parents=True, exist_ok=True)
         photo_files.write(output, result, settings.quality)
 
-    def _compute(self, pixels: np.ndarray, dtype: type, on_progress) -> np.ndarray:
+    def _compute(self, pixels: np.ndarray, dtype: type, on_progress: OnProgress) -> np.ndarray:
         settings = self._settings
+        height, width = pixels.shape[:2]
+
+        def on_share(share: float) -> None:
+            on_progress(share, share * height * width / 1e6)
+
         if settings.whole:
             enhanced = self._enhancer.whole(pixels)
-            on_progress(1.0)
+            on_share(1.0)
             return to_integers(enhanced, dtype)
         storage = self._enhancer.choose_storage(
-            *pixels.shape[:2],
+            height,
+            width,
             memory=settings.memory,
             half=settings.half,
             disk=settings.disk,
             folder=settings.scratch_dir,
         )
-        return self._enhancer(pixels, storage, on_progress, dtype)
+        return self._enhancer(pixels, storage, on_share, dtype)
 
 
-def enhance_files(jobs: list[Job], workers: list[Worker]) -> list[str]:
+def enhance_files(jobs: list[Job], workers: list[Worker]) -> tuple[list[str], float]:
     """Enhances files; goes on past those that fail.
 
     Returns:
-      One line for each failure.
+      One line for each failure, and the megapixels that were enhanced.
     """
-    failures = []
-    sizes = {source: _megapixels(source) for source, _ in jobs}
+    failures, megapixels = [], 0.0
     free = queue.SimpleQueue()
     for worker in workers * 2:  # one thread reads or writes while the other computes
         free.put(worker)
     lock = threading.Lock()
 
-    def run(job):
-        def on_progress(share):
+    def run(job: Job) -> None:
+        left = 1.0
+
+        def on_progress(share: float, size: float) -> None:
+            nonlocal left, megapixels
             with lock:
-                bar.update(min(share * sizes[job[0]], total - bar.n))
+                left, megapixels = left - share, megapixels + size
+                rate = megapixels / max(bar.format_dict["elapsed"], 1e-3)
+                bar.set_postfix_str(f"{megapixels:.2f} MP, {rate:.2f} MP/s", refresh=False)
+                bar.update(share)
 
         worker = free.get()
         try:
@@ -192,23 +204,16 @@ def enhance_files(jobs: list[Job], workers: list[Worker]) -> list[str]:
             failures.append(f"{job[0]}: {message}; try --memory_gb, --half or --disk")
         finally:
             free.put(worker)
+            with lock:
+                bar.update(left)
 
-    total = sum(sizes.values())
     pool = concurrent.futures.ThreadPoolExecutor(2 * len(workers))
-    with tqdm(total=total, unit="MP", bar_format=BAR) as bar:
+    with progress_bar(total=len(jobs), bar_format=BAR) as bar:
         try:
             list(pool.map(run, jobs))
         finally:
             pool.shutdown(cancel_futures=True)
-    return sorted(failures)
-
-
-def _megapixels(path: pathlib.Path) -> float:
-    try:
-        height, width = photo_files.size(path)
-    except (InputError, OSError):
-        return 0.0  # told when its turn comes
-    return height * width / 1e6
+    return sorted(failures), megapixels
 
 
 def use_compilation_cache() -> None:

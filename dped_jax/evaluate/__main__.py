@@ -20,10 +20,10 @@ from absl import flags, logging
 from dped_jax import checkpoint, cli, input_pipeline
 from dped_jax.cli import InputError
 from dped_jax.evaluate import held_out
-from dped_jax.evaluate.batches import Batch, folder_batches, split_batches
+from dped_jax.evaluate.batches import Batch, folder_batches, split_batches, with_progress
 from dped_jax.evaluate.perceptual import make_measures
 from dped_jax.evaluate.scores import DPED_BATCH_SIZE, format_summary, score, score_workdir
-from dped_jax.images.folders import MissingPicturesError
+from dped_jax.images.folders import MissingPicturesError, list_images
 
 
 def _batches() -> Iterator[Batch]:
@@ -39,18 +39,20 @@ def _batches() -> Iterator[Batch]:
             raise InputError("--dslr_dir: needed with --phone_dir")
         if FLAGS.workdir and "phone_dir" not in folders:
             raise InputError("--phone_dir: needed with --workdir and --dslr_dir")
-        return folder_batches(folders, DPED_BATCH_SIZE)
+        num = len(list_images(folders["dslr_dir"], "dslr_dir"))
+        return with_progress(folder_batches(folders, DPED_BATCH_SIZE), num)
     if FLAGS.enhanced_dir and not (FLAGS.data_dir and FLAGS.phone):
         raise InputError("--enhanced_dir: needs --data_dir and --phone, or --dslr_dir")
     trained = checkpoint.read_config(FLAGS.workdir).data if FLAGS.workdir else {}
-    dataset = [FLAGS[name].value or trained[name] for name in ("data_dir", "phone")]
-    source = input_pipeline.open_split(*dataset, FLAGS.split)
+    data_dir, phone = FLAGS.data_dir or trained["data_dir"], FLAGS.phone or trained["phone"]
+    source = input_pipeline.open_split(data_dir, phone, FLAGS.split)
     if FLAGS.enhanced_dir:
-        return split_batches(source, pathlib.Path(FLAGS.enhanced_dir), DPED_BATCH_SIZE)
+        batches = split_batches(source, pathlib.Path(FLAGS.enhanced_dir), DPED_BATCH_SIZE)
+        return with_progress(batches, len(source))
     if not FLAGS.allow_seen:
-        for remark in held_out.check_held_out(FLAGS.workdir, *dataset, FLAGS.split):
+        for remark in held_out.check_held_out(FLAGS.workdir, data_dir, phone, FLAGS.split):
             logging.warning("%s", remark)
-    return input_pipeline.eval_batches(source, DPED_BATCH_SIZE)
+    return with_progress(input_pipeline.eval_batches(source, DPED_BATCH_SIZE), len(source))
 
 
 def main(argv: list[str]) -> None:

@@ -1,7 +1,7 @@
 """Batches of pictures to score, matched by file stem: of folders, or of a split and a folder."""
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from dped_jax.images.folders import (
     read_image,
     some,
 )
+from dped_jax.progress import progress_bar
 
 Batch = dict[str, np.ndarray]  # (n, H, W, 3) uint8 by name: "phone", "dslr", "enhanced"
 
@@ -54,6 +55,14 @@ def folder_batches(folders: dict[str, pathlib.Path], batch_size: int) -> Iterato
             batch = []
         batch.append(images)
     yield stacked()
+
+
+def with_progress(batches: Iterable[Batch], num: int) -> Iterator[Batch]:
+    """Yields batches of `num` images in all, and shows how many of them have been dealt with."""
+    with progress_bar(total=num, desc="scoring", unit=" images", leave=False) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch["dslr"]))
 
 
 def split_batches(

@@ -26,11 +26,12 @@ import cv2
 import ml_collections
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
-from dped_jax import checkpoint, input_pipeline, resume
+from dped_jax import checkpoint, input_pipeline
 from dped_jax.cli import InputError
 from dped_jax.images.folders import some
+from dped_jax.progress import progress_bar
+from dped_jax.train import resume
 
 BLANK_RANGE = 8  # levels; a patch whose channels all vary less looks like any other blank one
 SHOWN = 3  # names in a message about many
@@ -147,7 +148,7 @@ def _compare(
 ) -> tuple[set[str], set[str]]:
     """Names of the patches to be scored, and of their photographs, that a train split has too."""
     seen, shared = set(), set()
-    for record in tqdm(source, desc=what, unit=" patches", leave=False, disable=None):
+    for record in progress_bar(source, desc=what, unit=" patches", leave=False):
         if (digest := _digest(record)) in digests and not _is_blank(record["dslr"]):
             seen.add(digests[digest])
         if record["photo"] in photos:

@@ -17,7 +17,7 @@ from absl import flags
 from dped_jax import check_config, cli, config_files
 from dped_jax.experiments import training
 from dped_jax.pages import outputs, web_page
-from dped_jax.report.page import read_metrics
+from dped_jax.train.metrics_writer import read_metrics
 
 TITLE = "Telling phone from DSLR patches (section 3.1.2)"
 

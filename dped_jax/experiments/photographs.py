@@ -33,7 +33,7 @@ from dped_jax.enhance.worker import (
 )
 from dped_jax.evaluate.scores import SCORES, score_batches
 from dped_jax.images import photo_files
-from dped_jax.images.folders import list_images, matching_images
+from dped_jax.images.folders import by_number, list_images, matching_images, some
 from dped_jax.pages import outputs, sheets, web_page
 
 TITLE = "Figures 8, 9 and 11 to 18: whole photographs"
@@ -85,7 +85,7 @@ def enhance_photos(photos: Paths, workdir: pathlib.Path, folder: pathlib.Path) -
     devices = jax.local_devices()[: len(photos)]
     settings = Settings(memory=activations.default_memory() / len(devices))
     workers = [Worker(config, variables, device, settings) for device in devices]
-    failures = enhance_files([(photos[stem], written[stem]) for stem in photos], workers)
+    failures, _ = enhance_files([(photos[stem], written[stem]) for stem in photos], workers)
     if failures:
         more = f" (and {len(failures) - 1} more photographs)" if failures[1:] else ""
         raise InputError(failures[0] + more)
@@ -105,9 +105,9 @@ def unmatched(name: str, photos: Paths, pictures: Paths) -> list[str]:
             f"--{flag}: {name} holds none of the photographs; names are to be equal but for the"
             f" suffix (as {min(photos)}, where it has {min(pictures)})"
         )
-    lines = [f"{name}: no picture of {stem}" for stem in sorted(missing)]
+    lines = [f"{name}: no picture of {stem}" for stem in sorted(missing, key=by_number)]
     if others:
-        lines.append(f"{name}: pictures of no photograph, left out: {', '.join(sorted(others))}")
+        lines.append(f"{name}: pictures of no photograph, left out: {some(others, len(others))}")
     return lines
 
 

@@ -25,12 +25,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from tqdm import tqdm
 
 from dped_jax import cli, config_files, losses
 from dped_jax.cli import InputError
 from dped_jax.images.folders import matching_images, read_image
 from dped_jax.pages import outputs, web_page
+from dped_jax.progress import progress_bar
 
 TITLE = "Figure 6: MSE and colour loss against shift"
 WINDOW = 50  # pixels a side that are compared
@@ -262,7 +262,7 @@ def main(argv: list[str]) -> None:
     del argv
     output_dir = pathlib.Path(FLAGS.output_dir)
     num, patches = read_patches(pathlib.Path(FLAGS.dslr_dir), FLAGS.num_patches, FLAGS.max_shift)
-    shown = tqdm(patches, total=num, unit="patches")
+    shown = progress_bar(patches, total=num, unit="patches")
     found = measure(shown, FLAGS.max_shift, FLAGS.num_directions, FLAGS.seed)
     settings = {"experiment": TITLE, "dslr_dir": FLAGS.dslr_dir, "patches": num}
     settings |= {"directions": FLAGS.num_directions, "window": WINDOW, "seed": FLAGS.seed}

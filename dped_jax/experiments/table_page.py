@@ -48,8 +48,7 @@ def _number(summary: dict[str, Any], metric: str) -> str:
 def score_table(results: dict[str, Any]) -> str:
     """Methods against phones and metrics, with footnotes for the dashes."""
     phones, metrics = results["phones"], results["metrics"]
-    labels = [(METRICS | PERCEPTUAL)[metric][0] for metric in metrics]
-    header = [""] + [f"{phone}: {label}" for phone in phones for label in labels]
+    header = ["", *((METRICS | PERCEPTUAL)[metric][0] for _ in phones for metric in metrics)]
     notes: list[str] = []
     inputs = ["Input"]
     for found in phones.values():
@@ -72,7 +71,8 @@ def score_table(results: dict[str, Any]) -> str:
     if max(seeds, default=1) > 1:
         caption += f"; in brackets the range (largest minus smallest) over {max(seeds)} seeds"
     listed = "".join(f'<li id="note{i}">{escape(note)}</li>' for i, note in enumerate(notes, 1))
-    return web_page.table(caption, header, rows) + (f"<ol>{listed}</ol>" if notes else "")
+    table = web_page.table(caption, header, rows, list(phones))
+    return table + (f"<ol>{listed}</ol>" if notes else "")
 
 
 def published_table(results: dict[str, Any]) -> str:
@@ -82,12 +82,12 @@ def published_table(results: dict[str, Any]) -> str:
         return ""
     known = next(iter(published.values()))
     phones = [phone for phone in results["phones"] if phone in known] or list(known)
-    header = [""] + [f"{phone}: {label}" for phone in phones for label in ("PSNR", "SSIM")]
+    header = ["", *(label for _ in phones for label in ("PSNR", "SSIM"))]
     rows = []
     for name, numbers in published.items():
         scores = [f"{numbers[phone][k]:{form}}" for phone in phones for k, form in enumerate(FORMS)]
         rows.append([results["titles"][name], *scores])
-    return web_page.table("As the paper prints them", header, rows) + f"<p>{SCALE}</p>"
+    return web_page.table("As the paper prints them", header, rows, phones) + f"<p>{SCALE}</p>"
 
 
 def sheet_section(sheet: Sheet) -> str:

@@ -5,7 +5,9 @@ import pathlib
 import ml_collections
 from absl import logging
 
-from dped_jax import checkpoint, input_pipeline, resume, train
+from dped_jax import checkpoint, input_pipeline
+from dped_jax.train import resume
+from dped_jax.train.loop import train
 
 
 def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
@@ -16,7 +18,7 @@ def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
       workdir: a new folder, or one that was made with the same configuration, see `resume`.
 
     Raises:
-      InputError: see `train.train`; the workdir was made with another configuration.
+      InputError: see `train`; the workdir was made with another configuration.
     """
     config = config.copy_and_resolve_references()
     steps = checkpoint.list_steps(workdir)
@@ -27,4 +29,4 @@ def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
         logging.info("%s: trained already", workdir)
         return
     logging.info("training %s for %d steps", workdir, config.train.num_steps)
-    train.train(config, workdir)
+    train(config, workdir)

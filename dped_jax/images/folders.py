@@ -54,17 +54,17 @@ class MissingPicturesError(InputError):
 
     def __init__(self, problems: list[str], missing: Iterable[str]):
         super().__init__("; ".join(problems))
-        self.missing = sorted(missing, key=_by_number)
+        self.missing = sorted(missing, key=by_number)
 
 
-def _by_number(stem: str) -> tuple[int, str]:
+def by_number(stem: str) -> tuple[int, str]:
     """Orders 2 before 10."""
     return len(stem), stem
 
 
 def some(names: Iterable[str], most: int = SHOWN_NAMES) -> str:
     """The first names in natural order, at most so many, for a message."""
-    names = sorted(names, key=_by_number)
+    names = sorted(names, key=by_number)
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
 
 
@@ -92,5 +92,5 @@ def matching_images(folders: dict[str, pathlib.Path]) -> list[dict[str, pathlib.
             if missing
         ]
         raise MissingPicturesError(problems, set().union(*lacking.values()))
-    ordered = sorted(stems, key=_by_number)
+    ordered = sorted(stems, key=by_number)
     return [{flag: images[stem] for flag, images in listings.items()} for stem in ordered]

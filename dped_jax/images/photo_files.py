@@ -76,6 +76,7 @@ def _open_heif(path: pathlib.Path):
 
 
 def _heif_image(heif) -> pyvips.Image:
+    """Decodes what `_open_heif` gives."""
     image = pyvips.Image.new_from_array(np.ascontiguousarray(heif))
     for field, name in (("exif-data", "exif"), (ICC, "icc_profile"), ("xmp-data", "xmp")):
         if heif.info.get(name):
@@ -83,8 +84,11 @@ def _heif_image(heif) -> pyvips.Image:
     return image
 
 
-def _open(path: pathlib.Path) -> pyvips.Image:
-    """Opens a file by its header; any format but HEIC."""
+def _open(path: pathlib.Path) -> tuple[Any, int, int]:
+    """Opens a file by its header: pillow-heif's or libvips' image, and its height and width."""
+    heif = _open_heif(path)
+    if heif:
+        return heif, heif.size[1], heif.size[0]
     try:
         source = pyvips.Source.new_from_file(str(path))
         image = pyvips.Image.new_from_source(source, "", fail_on="truncated")
@@ -94,7 +98,7 @@ def _open(path: pathlib.Path) -> pyvips.Image:
         ) from error
     if not image.get("vips-loader").startswith(LOADERS):
         raise InputError(f"{path}: not JPEG, PNG, TIFF, WebP or HEIC; convert or remove it")
-    return image
+    return image, image.height, image.width
 
 
 def size(path: pathlib.Path) -> tuple[int, int]:
@@ -104,11 +108,8 @@ def size(path: pathlib.Path) -> tuple[int, int]:
       InputError: it is no photograph.
       OSError: it cannot be read.
     """
-    image = _open_heif(path)
-    if image:
-        return image.size[1], image.size[0]
-    image = _open(path)
-    return image.height, image.width
+    _, height, width = _open(path)
+    return height, width
 
 
 def _tiff_exif(path: pathlib.Path) -> bytes | None:
@@ -137,15 +138,14 @@ def read(path: pathlib.Path, max_megapixels: float = 200.0) -> Photo:
       InputError: it is damaged, too large, or of a kind that is not supported.
       OSError: it cannot be read.
     """
-    height, width = size(path)
+    image, height, width = _open(path)
     if width * height > max_megapixels * 1e6:
         raise InputError(
             f"{path}: {width} x {height} pixels exceed --max_megapixels="
             f"{max_megapixels:g}; raise the limit if the file is to be trusted"
         )
     try:
-        heif = _open_heif(path)
-        image = _heif_image(heif) if heif else _open(path)
+        image = image if isinstance(image, pyvips.Image) else _heif_image(image)
     except (ValueError, RuntimeError, SyntaxError, EOFError) as error:
         raise InputError(f"{path}: {DAMAGED}") from error
     if image.format not in ("uchar", "ushort"):

@@ -32,8 +32,8 @@ def check_photo(photo: np.ndarray) -> None:
 def check_images(*batches: np.ndarray | jax.Array) -> None:
     """Raises ValueError unless all are (N, H, W, C) floats of one shape, nominally in [0, 1].
 
-    Outputs of a network may leave the range a little. Values that are not known yet, while a
-    function is being compiled, pass.
+    C is 3, or 1 for grayscale. Outputs of a network may leave the range a little. Values that are
+    not known yet, while a function is being compiled, pass.
     """
     shapes = [batch.shape for batch in batches]
     if len(shapes[0]) != 4 or len(set(shapes)) > 1:
@@ -41,6 +41,8 @@ def check_images(*batches: np.ndarray | jax.Array) -> None:
         raise ValueError(f"expected image batches of the same (N, H, W, C), got {listed}")
     if 0 in shapes[0][1:]:
         raise ValueError(f"images without pixels: {shapes[0]}")
+    if shapes[0][3] not in (1, 3):
+        raise ValueError(f"images of shape {shapes[0]}; expected 3 channels, RGB, or 1")
     for batch in batches:
         if not jnp.issubdtype(batch.dtype, jnp.floating):
             raise ValueError(f"images of {batch.dtype}; expected floats in [0, 1]: divide by 255?")

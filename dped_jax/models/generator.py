@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import ml_collections
 
 from dped_jax.images.pixels import to_float
-from dped_jax.models import baselines
+from dped_jax.models import baselines, ppcn, unet
 from dped_jax.models.layers import BIAS_INIT, INITIALIZERS, Norm
 
-ARCHITECTURES = ("resnet", "srcnn", "identity")
+ARCHITECTURES = ("resnet", "unet", "ppcn_teacher", "ppcn_student", "srcnn", "identity")
 
 
 class Generator(nn.Module):
@@ -143,6 +143,20 @@ def make_generator(config: ml_collections.ConfigDict) -> nn.Module:
         )
     if options.architecture == "identity":
         return baselines.Identity()
+    if options.architecture == "unet":
+        return unet.UNet(
+            width=options.width,
+            num_levels=options.num_levels,
+            kernel_init=INITIALIZERS[options.kernel_init],
+            dtype=dtype,
+        )
+    if options.architecture in ("ppcn_teacher", "ppcn_student"):
+        return ppcn.PPCN(
+            student=options.architecture == "ppcn_student",
+            output_scale=options.output_scale,
+            kernel_init=INITIALIZERS[options.kernel_init],
+            dtype=dtype,
+        )
     if options.architecture != "resnet":
         raise ValueError(
             f"generator.architecture={options.architecture!r}: use {' or '.join(ARCHITECTURES)}"

@@ -29,54 +29,69 @@ VGG19_KERNEL_SHAPES = {
 
 
 class VGG19(nn.Module):
-    """The convolution stack of VGG-19 up to one ReLU layer; later layers are not computed.
+    """The convolution stack of VGG-19 up to some ReLU layers; later layers are not computed.
 
     3x3 convolutions with zero 'SAME' padding, 2x2 max pooling with stride 2 and 'SAME' borders, so
     that odd sizes round up (100 → 50 → 25 → 13 → 7). Parameters are named conv1_1 … conv5_4.
 
     Attributes:
-        layer: "relu1_1" … "relu5_4".
+        layers: of "relu1_1" … "relu5_4".
         dtype: of the computation; parameters stay float32.
     """
 
-    layer: str
+    layers: tuple[str, ...]
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """Features of normalised inputs, (N, H, W, 3) → (N, h, w, C) in `dtype`."""
-        if self.layer not in VGG19_RELU_LAYERS:
-            raise ValueError(
-                f"unknown VGG-19 layer {self.layer!r}: one of {', '.join(VGG19_RELU_LAYERS)}"
-            )
-        features = inputs
-        depth = VGG19_RELU_LAYERS.index(self.layer) + 1
+    def __call__(self, inputs: jax.Array) -> dict[str, jax.Array]:
+        """Features of normalised inputs by layer, (N, H, W, 3) → (N, h, w, C) in `dtype`."""
+        for layer in self.layers:
+            if layer not in VGG19_RELU_LAYERS:
+                raise ValueError(
+                    f"unknown VGG-19 layer {layer!r}: one of {', '.join(VGG19_RELU_LAYERS)}"
+                )
+        features, found = inputs, {}
+        depth = 1 + max(map(VGG19_RELU_LAYERS.index, self.layers))
         for name, (*kernel_size, _, channels) in list(VGG19_KERNEL_SHAPES.items())[:depth]:
             if name.endswith("_1") and name != "conv1_1":
                 features = nn.max_pool(features, (2, 2), strides=(2, 2), padding="SAME")
             conv = nn.Conv(channels, kernel_size, padding="SAME", dtype=self.dtype, name=name)
             features = nn.relu(conv(features))
-        return features
+            layer = name.replace("conv", "relu")
+            if layer in self.layers:
+                found[layer] = features
+        return found
 
 
 def extract_features(
     vgg_params: dict[str, Any], images: jax.Array, layer: str, dtype: Any = jnp.float32
 ) -> jax.Array:
-    """Activations of one ReLU layer of VGG-19 (paper, section 3.1.3: relu5_2; release: relu5_4).
+    """Activations of one ReLU layer of VGG-19; see `extract_layers`."""
+    return extract_layers(vgg_params, images, (layer,), dtype)[layer]
+
+
+def extract_layers(
+    vgg_params: dict[str, Any],
+    images: jax.Array,
+    layers: tuple[str, ...],
+    dtype: Any = jnp.float32,
+) -> dict[str, jax.Array]:
+    """Activations of ReLU layers of VGG-19 (paper, section 3.1.3: relu5_2; release: relu5_4).
 
     Args:
         vgg_params: the pytree that `load_vgg_params` returns.
         images: (N, H, W, 3) float32 RGB, nominally in [0, 1].
-        layer: "relu1_1" … "relu5_4".
+        layers: of "relu1_1" … "relu5_4".
         dtype: of the convolutions; the input is normalised in float32 before.
 
     Returns:
-        (N, ceil(H / 2^b), ceil(W / 2^b), C) float32, at least 0; b is the layer's block less one.
+        By layer (N, ceil(H / 2^b), ceil(W / 2^b), C) float32, at least 0; b is the layer's block
+        less one.
 
     Raises:
-        ValueError: the layer does not exist; the message lists those that do.
+        ValueError: a layer does not exist; the message lists those that do.
     """
     inputs = images * vgg_params["input_scale"] - vgg_params["input_mean"]
     convolutions = {name: vgg_params[name] for name in VGG19_KERNEL_SHAPES}
-    features = VGG19(layer, dtype).apply({"params": convolutions}, inputs)
-    return jnp.asarray(features, jnp.float32)
+    features = VGG19(tuple(layers), dtype).apply({"params": convolutions}, inputs)
+    return {layer: jnp.asarray(found, jnp.float32) for layer, found in features.items()}

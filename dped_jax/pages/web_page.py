@@ -14,6 +14,7 @@ import numpy as np
 
 Series = dict[str, list[tuple[float, float]]]  # (x, y) by name
 
+DENSE_COLUMNS = 8  # tables of more have smaller letters
 MAX_PHOTO_SIDE = 1600  # pixels; larger photographs are shown at this size
 OPTIONS = {"jpeg": [cv2.IMWRITE_JPEG_QUALITY, 90], "png": []}
 COLOURS = ("#1f4e9c", "#a83a00", "#1b6b34", "#7a2a8c")  # of curves, on white
@@ -23,11 +24,14 @@ STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem;
   overflow-wrap: break-word; }
 .note { border-left: .3rem solid #a83a00; background: #fff4ec; padding: .6rem .9rem; }
-.wide { overflow-x: auto; margin-bottom: 1rem; }
+.wide { overflow-x: auto; margin-bottom: 1rem; width: fit-content; min-width: 100%;
+  max-width: calc(100vw - 2rem); position: relative; left: 50%; transform: translateX(-50%); }
 .wide:focus-visible { outline: 3px solid #1f4e9c; }
 .wide img { width: auto; max-width: none; }
 table { border-collapse: collapse; } caption { text-align: left; padding-bottom: .4rem; }
 th, td { border: 1px solid #999; padding: .3rem .7rem; text-align: right; }
+table.dense { font-size: .85rem; } .dense th, .dense td { padding: .3rem .4rem; }
+th[scope=colgroup] { text-align: center; }
 th[scope=row] { text-align: left; font-weight: normal; } figcaption { margin-top: .4rem; }
 figure { margin: 0 0 1.2rem; } pre { overflow-x: auto; background: #f4f4f4; padding: .8rem; }
 img, figure > svg { display: block; width: 100%; height: auto; }
@@ -55,20 +59,30 @@ def data_uri(image: np.ndarray, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
 
 
-def table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(
+    caption: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    groups: Sequence[str] = (),
+) -> str:
     """A table; the first cell of the header and of every row names the others.
 
-    It scrolls by itself, by finger or arrow keys, where a screen is too narrow for it.
+    It is as wide as the window at most, and scrolls by itself, by finger or arrow keys, where a
+    screen is too narrow for it. `groups` are headings over equal numbers of columns.
     """
     caption = escape(caption)
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header[1:])
     corner = f'<th scope="col">{escape(header[0])}</th>' if header[0] else "<td></td>"
     body = f"<tr>{corner}{head}</tr>"
+    if groups:
+        span = f'scope="colgroup" colspan="{(len(header) - 1) // len(groups)}"'
+        body = f"<tr><td></td>{''.join(f'<th {span}>{escape(g)}</th>' for g in groups)}</tr>{body}"
+    dense = ' class="dense"' if len(header) > DENSE_COLUMNS else ""
     for name, *cells in rows:
         listed = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         body += f'<tr><th scope="row">{escape(name)}</th>{listed}</tr>'
     return f"""<div class="wide" tabindex="0" role="region" aria-label="{caption}">
-<table><caption>{caption}</caption><tbody>{body}</tbody></table></div>
+<table{dense}><caption>{caption}</caption><tbody>{body}</tbody></table></div>
 """
 
 

@@ -14,14 +14,15 @@ from absl import flags
 from dped_jax import checkpoint, cli
 from dped_jax.pages import web_page
 from dped_jax.report.page import (
-    latest_sample,
+    best_sample,
     patch_grid,
-    read_metrics,
+    photograph,
     read_photos,
     read_scores,
     score_table,
     training_curves,
 )
+from dped_jax.train.metrics_writer import read_metrics
 
 
 def main(argv: list[str]) -> None:
@@ -30,12 +31,14 @@ def main(argv: list[str]) -> None:
     workdir = pathlib.Path(FLAGS.workdir)
     config = escape(checkpoint.read_config(workdir).to_json(indent=2))
     scores = read_scores(pathlib.Path(FLAGS.scores))
-    photos = read_photos(pathlib.Path(FLAGS.before), pathlib.Path(FLAGS.after))
+    given = [FLAGS.before, FLAGS.after, *([FLAGS.target] if FLAGS.target else [])]
+    photos = read_photos(*map(pathlib.Path, given))
+    metrics = read_metrics(workdir / "metrics.jsonl")
     sections = {
         "Scores": score_table(scores),
-        "Whole photographs": "".join(web_page.comparison(*photo) for photo in photos),
-        "Patches": patch_grid(*latest_sample(workdir / "samples")),
-        "Training": training_curves(read_metrics(workdir / "metrics.jsonl")),
+        "Whole photographs": "".join(map(photograph, photos)),
+        "Patches": patch_grid(*best_sample(workdir / "samples", metrics["validation"]["psnr"])),
+        "Training": training_curves(metrics),
         "Configuration": f"<details><summary>All fields</summary><pre>{config}</pre></details>",
     }
     cli.write_atomically(
@@ -53,6 +56,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("scores", None, "File that dped_jax.evaluate --json wrote.", required=True)
     flags.DEFINE_string("before", None, "A photograph, or a folder of them.", required=True)
     flags.DEFINE_string("after", None, "The same, enhanced.", required=True)
+    flags.DEFINE_string("target", None, "The DSLR's, where there are any; of the same names.")
     flags.DEFINE_string("output", None, "HTML file to write.", required=True)
     flags.DEFINE_string("note", "", "Text to show above everything else.")
     cli.run(main)

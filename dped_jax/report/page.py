@@ -1,7 +1,7 @@
 """What the page of dped_jax.report is made of."""
 
+import dataclasses
 import json
-import math
 import pathlib
 from typing import Any
 
@@ -9,10 +9,12 @@ import numpy as np
 
 from dped_jax.cli import InputError
 from dped_jax.evaluate.scores import SCORES
-from dped_jax.images.folders import matching_images, read_image
-from dped_jax.pages import web_page
+from dped_jax.images.folders import list_images, matching_images, read_image, some
+from dped_jax.pages import sheets, web_page
 from dped_jax.pages.web_page import Series
+from dped_jax.train.metrics_writer import Curve
 
+TARGET_SIDE = 380  # pixels; three beside each other fit a window of 1280
 SCORES = SCORES | {"identical_pairs": ("Identical pairs (left out of PSNR)", "d")}
 
 
@@ -28,53 +30,72 @@ def read_scores(path: pathlib.Path) -> dict[str, Any]:
     return scores
 
 
-def read_metrics(path: pathlib.Path) -> dict[str, Series]:
-    """Reads the finite values of a metrics.jsonl by group: "train" and "validation".
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """A whole photograph, (H, W, 3) uint8 RGB, and the DSLR's of the same name, of any size."""
 
-    Raises InputError where the file has another form, or lacks losses or validation PSNR.
+    name: str
+    before: np.ndarray
+    after: np.ndarray
+    target: np.ndarray | None = None
+
+
+def read_photos(
+    before: pathlib.Path, after: pathlib.Path, target: pathlib.Path | None = None
+) -> list[Shown]:
+    """Reads two photographs, or two folders with the same file stems, and the targets there are.
+
+    Raises InputError where one is missing, has no counterpart, or differs from it in size; a target
+    may be missing, but not all of them.
     """
-    groups: dict[str, Series] = {"train": {}, "validation": {}}
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
-        try:
-            values = json.loads(line)
-            step, series = int(values.pop("step")), groups[values.pop("group")]
-            for name, value in values.items():
-                if math.isfinite(value):
-                    series.setdefault(name, []).append((step, value))
-        except json.JSONDecodeError:  # cut off by a kill
-            continue
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path}, line {number}: not metrics of dped_jax.train") from error
-    if not groups["train"] or "psnr" not in groups["validation"]:
-        raise InputError(f"{path}: no metrics yet; dped_jax.train writes them")
-    return groups
-
-
-def read_photos(before: pathlib.Path, after: pathlib.Path) -> list[tuple[str, Any, Any]]:
-    """Reads (name, before, after) of two photographs, or of two folders with the same file stems.
-
-    Raises InputError where one is missing, has no counterpart, or differs from it in size.
-    """
-    paths = {"before": before, "after": after}
+    paths = {"before": before, "after": after} | ({"target": target} if target else {})
     missing = [f"--{flag}={path}" for flag, path in paths.items() if not path.exists()]
     if missing:
         raise InputError(f"{' and '.join(missing)}: no such file or folder")
+    folders = {"before": before, "after": after}
+    are_folders = before.is_dir() or after.is_dir()
+    pairs = matching_images(folders) if are_folders else [folders]
+    targets = list_images(target, "target") if target and target.is_dir() else {}
+    if target and not targets:
+        targets = {pairs[0]["before"].stem: target}
     photos = []
-    for pair in matching_images(paths) if before.is_dir() or after.is_dir() else [paths]:
-        images = {path: read_image(path) for path in pair.values()}
+    for pair in pairs:
+        name, images = pair["before"].stem, {path: read_image(path) for path in pair.values()}
         if len({image.shape for image in images.values()}) > 1:
             sizes = " and ".join(f"{path} {image.shape[:2]}" for path, image in images.items())
             raise InputError(f"{sizes} differ in size (height, width)")
-        photos.append((pair["before"].stem, *(images[path] for path in pair.values())))
+        wanted = read_image(targets[name]) if name in targets else None
+        photos.append(Shown(name, images[pair["before"]], images[pair["after"]], wanted))
+    if target and all(photo.target is None for photo in photos):
+        names = some(photo.name for photo in photos)
+        raise InputError(f"--target={target}: holds none of the photographs ({names})")
     return photos
 
 
-def latest_sample(folder: pathlib.Path) -> tuple[int, np.ndarray]:
-    """The step and the picture of the newest before | enhanced | target, or raises InputError."""
-    paths = sorted(folder.glob("*.png"))
-    if not paths:
-        raise InputError(f"{folder}: no pictures yet; dped_jax.train writes them")
-    return int(paths[-1].stem), read_image(paths[-1])
+def photograph(photo: Shown) -> str:
+    """A slider between before and after; above it, where there is a target, all three."""
+    slider = web_page.comparison(photo.name, photo.before, photo.after)
+    if photo.target is None:
+        return slider
+    pictures = [photo.before, photo.after, photo.target]
+    cells = [sheets.fit(image, TARGET_SIDE, TARGET_SIDE) for image in pictures]
+    sheet = sheets.grid(["before", "enhanced", "target"], [("", cells)])
+    caption = f"{photo.name}: before, enhanced, and the DSLR's photograph, from where that stood"
+    alt = f"{photo.name}: before, enhanced, target"
+    return web_page.picture(caption, alt, sheet, "jpeg", scroll=True) + slider
+
+
+def best_sample(folder: pathlib.Path, psnr: Curve) -> tuple[int, np.ndarray]:
+    """The step with the highest validation PSNR, and its picture of before | enhanced | target.
+
+    It is the step that `dped_jax.evaluate` scores by default. Raises InputError where there is no
+    such picture.
+    """
+    step = int(max(psnr, key=lambda point: (point[1], point[0]))[0])
+    path = folder / f"{step:08d}.png"
+    if not path.exists():
+        raise InputError(f"{path}: no such picture; dped_jax.train writes it")
+    return step, read_image(path)
 
 
 def score_table(scores: dict[str, Any]) -> str:
@@ -93,13 +114,14 @@ def patch_grid(step: int, grid: np.ndarray) -> str:
     return f"""<figure class="grid">
 <div><strong>before</strong><strong>enhanced</strong><strong>target</strong></div>
 <img src="{web_page.data_uri(grid, "png")}" alt="Rows of patches: before, enhanced, target">
-<figcaption>Validation patches at step {step}.</figcaption></figure>
+<figcaption>Validation patches at step {step}, the best by validation PSNR.</figcaption></figure>
 """
 
 
 def training_curves(metrics: dict[str, Series]) -> str:
     """Charts of the losses and of the validation PSNR, from what `read_metrics` gives."""
-    losses = {name: c for name, c in metrics["train"].items() if not name.endswith("accuracy")}
+    others = ("learning_rate", "patches_per_second", "discriminator_accuracy")
+    losses = {name: curve for name, curve in metrics["train"].items() if name not in others}
     if len(losses) == 2:
         losses.pop("total", None)  # of a single term
     validation = {"PSNR": metrics["validation"]["psnr"]}

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyvips
-from tqdm import tqdm
 
 from dped_jax.cli import InputError
 from dped_jax.images import photo_files
+from dped_jax.progress import progress_bar
 from dped_jax.study.definition import Group, Study
 
 Picture = tuple[str, str, str]  # group, picture, class
@@ -108,7 +108,7 @@ def encode_scenes(study: Study) -> Iterator[dict[Picture, bytes] | Exception]:
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # libvips frees the lock
         results = pool.map(encode, scenes)
-        yield from tqdm(results, "pictures", len(scenes), unit="scene", leave=False, disable=None)
+        yield from progress_bar(results, "pictures", len(scenes), unit="scene", leave=False)
 
 
 def prepare(study: Study) -> dict[Picture, bytes]:

@@ -1,19 +1,22 @@
 """Whole photographs: the released generator's ground truth; the command on files and folders."""
 
+import pathlib
 import subprocess
 import sys
 import threading
 
 import cv2
+import jax
 import numpy as np
 import pytest
+import pyvips
 import tiny
 
 from dped_jax import convert
 from dped_jax.cli import InputError
 from dped_jax.enhance.activations import Storage
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
-from dped_jax.enhance.worker import crop_photo, enhance_files, parse_crop, plan
+from dped_jax.enhance.worker import Settings, Worker, crop_photo, enhance_files, parse_crop, plan
 from dped_jax.images import photo_files
 from dped_jax.images.photo_files import Photo
 from dped_jax.images.pixels import to_integers
@@ -76,7 +79,11 @@ def test_a_folder_keeps_sub_folders_and_names_and_goes_on_past_bad_files(model, 
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1, result.stderr
     assert "bad.jpg" in errors[0]
-    assert "MP/s" in result.stderr
+    size = sum((20 + i) * 30 for i in range(len(names))) / 1e6
+    (told,) = result.stdout.splitlines()
+    assert told.startswith(f"photographs enhanced: 6 of 7, {size:.2f} MP in ")
+    assert told.endswith(f" MP/s (in {target})")
+    assert "\r" not in result.stderr
     written = {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()}
     assert written == set(names)
     enhancer = PhotoEnhancer(*tiny.random_generator())
@@ -90,6 +97,47 @@ def test_a_folder_keeps_sub_folders_and_names_and_goes_on_past_bad_files(model, 
     (target / "b.png").write_bytes(b"old")
     assert run(model, source, target, "--overwrite", "--half", "--disk").returncode == 0
     assert photo_files.size(target / "b.png") == (21, 30)
+
+
+def test_an_interrupted_folder_goes_on(model, tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    for name in ("a.png", "deep/b.png", "c.jpg"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        photo_files.write(source / name, Photo(random_pixels(20, 30)))
+    (target / "deep").mkdir(parents=True)
+    (target / "deep/b.png").write_bytes(b"done before")
+    (target / "c.jpg.partial").write_bytes(b"cut off")  # what a kill leaves
+    result = run(model, source, target, "--skip_existing")
+    assert result.returncode == 0, result.stderr
+    skipped, enhanced = result.stdout.splitlines()
+    assert skipped == f"photographs skipped: 1 of 3, enhanced already (in {target})"
+    assert enhanced.startswith("photographs enhanced: 2, ")
+    assert (target / "deep/b.png").read_bytes() == b"done before"
+    written = sorted(path.name for path in target.rglob("*") if path.is_file())
+    assert written == ["a.png", "b.png", "c.jpg"]
+    again = run(model, source, target, "--skip_existing")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == f"photographs skipped: 3 of 3, enhanced already (in {target})\n"
+    both = run(model, source, target, "--skip_existing", "--overwrite")
+    tiny.assert_one_line_error(both, "--skip_existing", "--overwrite")
+
+
+def test_what_is_cropped_is_what_is_counted_and_files_are_opened_once(tmp_path, monkeypatch):
+    opened = []
+    new_from_file = pyvips.Source.new_from_file
+
+    def count(path):
+        opened.append(pathlib.Path(path).name)
+        return new_from_file(path)
+
+    monkeypatch.setattr(pyvips.Source, "new_from_file", count)
+    photo_files.write(tmp_path / "a.png", Photo(random_pixels(50, 40)))
+    settings = Settings(memory=4e9, crop=parse_crop("20x10"))
+    worker = Worker(*tiny.random_generator(), jax.devices()[0], settings)
+    failures, megapixels = enhance_files([(tmp_path / "a.png", tmp_path / "b.png")], [worker])
+    assert failures == []
+    assert megapixels == pytest.approx(20 * 10 / 1e6)
+    assert opened == ["a.png"]
 
 
 def test_compare_crop_and_depth(model, tmp_path):
@@ -146,17 +194,19 @@ def test_files_go_to_files_and_folders_to_folders(tmp_path):
 
 
 MEASURE = """
-import resource, sys
+import re, sys
 sys.path[:0] = ["tests", "."]
 import numpy as np, tiny
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.enhance.activations import Storage
+def peak():  # getrusage's begins at the peak of the process that started this one
+    return 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 enhancer = PhotoEnhancer(*tiny.random_generator(width=32))
 storage = Storage(sys.argv[1], half=sys.argv[2] == "half")
 enhancer(np.zeros((300, 600, 3), np.uint8), storage)
-small = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+small = peak()
 enhancer(np.zeros((1500, 2000, 3), np.uint8), storage)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - small) * 1024 / (3e6 - 0.18e6))
+print((peak() - small) / (3e6 - 0.18e6))
 """
 
 
@@ -165,10 +215,14 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - small) * 1024 / (3e6
     [("memory", "half", 128), ("disk", "float32", 0)],
 )
 def test_memory_a_pixel(place, precision, planes):
-    """Bytes a pixel of a network of 32 channels: two planes, and some for photo and output."""
+    """Bytes a pixel of a network of 32 channels: two planes, and some for photo and output.
+
+    Photo and output are 15; allocators hold some 100 MB more or less in either photograph, which is
+    35 a pixel here. Planes that are kept in memory after all would be 256.
+    """
     argv = [sys.executable, "-c", MEASURE, place, precision]
     result = subprocess.run(argv, cwd=tiny.ROOT, capture_output=True, text=True, check=True)
-    assert float(result.stdout) < planes * 1.7 + 40
+    assert float(result.stdout) < planes * 1.7 + 80
 
 
 def test_devices_share_the_photographs_of_a_folder(tmp_path):
@@ -178,7 +232,7 @@ def test_devices_share_the_photographs_of_a_folder(tmp_path):
         def worker(job, on_progress):
             barrier.wait()  # passes once all three are at work
             used.append(device)
-            on_progress(1.0)
+            on_progress(1.0, 2.0)
 
         return worker
 
@@ -186,5 +240,5 @@ def test_devices_share_the_photographs_of_a_folder(tmp_path):
     for i in range(6):
         photo_files.write(tmp_path / f"{i}.png", Photo(random_pixels(8, 8)))
         jobs.append((tmp_path / f"{i}.png", tmp_path / f"{i}.jpg"))
-    assert enhance_files(jobs, [worker_of(device) for device in "abc"]) == []
+    assert enhance_files(jobs, [worker_of(device) for device in "abc"]) == ([], 12.0)
     assert set(used) == set("abc")

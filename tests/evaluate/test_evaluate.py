@@ -1,6 +1,7 @@
 """Scores of models, folders and other programs' pictures; and bad input."""
 
 import csv
+import io
 import json
 import os
 
@@ -9,11 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from tqdm import tqdm
 
-from dped_jax import checkpoint, metrics, train
+from dped_jax import checkpoint, metrics
 from dped_jax.cli import InputError
+from dped_jax.evaluate import batches
 from dped_jax.evaluate.batches import folder_batches
 from dped_jax.evaluate.scores import DPED_BATCH_SIZE, format_summary, score_batches, summarize
+from dped_jax.train.loop import train
 
 
 def write_folders(root, num=5, size=(40, 48), **differing):
@@ -109,7 +113,7 @@ def test_pictures_of_the_release_score_as_its_floats(shared_data, tmp_path):
 
 def test_a_workdir_is_scored_on_its_test_split(tmp_path, tiny_config):
     workdir = tmp_path / "w"
-    train.train(tiny_config, workdir)
+    train(tiny_config, workdir)
     result = tiny.command(
         "dped_jax.evaluate", f"--workdir={workdir}", f"--json={tmp_path / 'scores.json'}"
     )
@@ -124,6 +128,24 @@ def test_a_workdir_is_scored_on_its_test_split(tmp_path, tiny_config):
         "dped_jax.evaluate", f"--workdir={workdir}", f"--json={tmp_path}/no/scores.json"
     )
     tiny.assert_one_line_error(unwritable, "scores.json")
+
+
+def test_scoring_shows_how_far_it_is(tmp_path, monkeypatch):
+    bars = []
+
+    def bar(**options):
+        bars.append(tqdm(**options, file=io.StringIO()))
+        return bars[-1]
+
+    monkeypatch.setattr(batches, "progress_bar", bar)
+    folders = write_folders(tmp_path)
+    num = len(list(folders["dslr_dir"].iterdir()))
+    seen = []
+    for batch in batches.with_progress(folder_batches(folders, 2), num):
+        seen.append(bars[0].n)
+        assert batch["dslr"].shape[0] <= 2
+    assert bars[0].total == bars[0].n == num
+    assert seen == list(range(0, num, 2))
 
 
 def test_bad_folders_are_named(tmp_path):

@@ -14,9 +14,10 @@ import tiny
 from configs import paper
 from data_builders.dped.dped_dataset_builder import Builder
 from data_builders.dped.patch_pairs import Pair
-from dped_jax import checkpoint, input_pipeline, resume
+from dped_jax import checkpoint, input_pipeline
 from dped_jax.evaluate import held_out
 from dped_jax.evaluate.held_out import SeenInTrainingError, check_held_out
+from dped_jax.train import resume
 
 NOT_BLANK = held_out.BLANK_RANGE
 

@@ -12,9 +12,9 @@ import tiny
 from configs import discriminators as config_file
 from dped_jax import checkpoint
 from dped_jax.cli import InputError
-from dped_jax.evaluate.validation import make_discriminator_eval_step
 from dped_jax.experiments import discriminators
 from dped_jax.models.discriminator import make_discriminator, to_grayscale
+from dped_jax.train.validation import make_discriminator_eval_step
 
 STEPS = 200
 

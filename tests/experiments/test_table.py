@@ -127,8 +127,7 @@ def test_interrupted_table_goes_on(config, tiny_config, tmp_path, monkeypatch):
     assert first.stat().st_mtime_ns == written
     for name in config.rows:
         whole, resumed = (
-            (tmp_path / run / f"models/{name}_custom_0/metrics.jsonl").read_text()
-            for run in ("whole", "stopped")
+            tiny.logged(tmp_path / run / f"models/{name}_custom_0") for run in ("whole", "stopped")
         )
         assert whole == resumed
     whole, resumed = (read(tmp_path / run)["phones"]["custom"] for run in ("whole", "stopped"))

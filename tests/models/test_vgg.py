@@ -268,9 +268,9 @@ def test_parameter_count():
     assert sum(leaf.size for leaf in jax.tree.leaves(convolutions)) == 20_024_384
     assert params["input_scale"].shape == params["input_mean"].shape == (3,)
     image, key = jnp.zeros((1, 16, 16, 3)), jax.random.key(0)
-    initialised = jax.eval_shape(vgg.VGG19("relu5_4").init, key, image)["params"]
+    initialised = jax.eval_shape(vgg.VGG19(("relu5_4",)).init, key, image)["params"]
     assert jax.tree.map(np.shape, initialised) == jax.tree.map(np.shape, convolutions)
-    shallow = jax.eval_shape(vgg.VGG19("relu1_2").init, key, image)["params"]
+    shallow = jax.eval_shape(vgg.VGG19(("relu1_2",)).init, key, image)["params"]
     assert set(shallow) == {"conv1_1", "conv1_2"}  # nothing beyond is computed
 
 

@@ -18,7 +18,8 @@ from configs import demo
 from dped_jax.cli import InputError
 from dped_jax.pages import web_page
 from dped_jax.report import __main__ as command
-from dped_jax.report.page import read_metrics, read_photos, training_curves
+from dped_jax.report.page import read_photos, training_curves
+from dped_jax.train.metrics_writer import read_metrics
 
 VOID = {"img", "input", "meta", "br"}
 SCORES = {
@@ -28,7 +29,7 @@ SCORES = {
     "enhanced": {"psnr": 25.1012, "ms_ssim": 0.95678, "ssim": 0.87654, "identical_pairs": 5},
 }
 METRICS = [
-    {"step": 10, "group": "train", "mse": 0.1, "total": 0.2},
+    {"step": 10, "group": "train", "time": 1.5, "mse": 0.1, "total": 0.2},
     {"step": 20, "group": "train", "mse": 0.01, "total": 0.02},
     {"step": 20, "group": "validation", "psnr": 21.5, "ms_ssim": 0.9, "identical_pairs": 0},
     {"step": 40, "group": "train", "mse": 0.001, "total": float("nan")},
@@ -99,7 +100,7 @@ def run(tmp_path):
     (workdir / "metrics.jsonl").write_text("".join(json.dumps(m) + "\n" for m in METRICS))
     (tmp_path / "scores.json").write_text(json.dumps(SCORES))
 
-    def make(note: str = "") -> Page:
+    def make(note: str = "", target: str | None = None) -> Page:
         values = {
             "workdir": workdir,
             "scores": tmp_path / "scores.json",
@@ -107,7 +108,8 @@ def run(tmp_path):
             "after": tmp_path / "after",
             "output": tmp_path / "report.html",
         }
-        values = {name: str(value) for name, value in values.items()} | {"note": note}
+        values = {name: str(value) for name, value in values.items()}
+        values |= {"note": note, "target": target and str(tmp_path / target)}
         own = flags.FlagValues()
         for name, value in values.items():
             flags.DEFINE_string(name, value, "", flag_values=own)
@@ -150,12 +152,48 @@ def test_pictures_are_embedded_and_nothing_is_fetched(run):
     after, before, grid = (decoded(image["src"]) for image in page.all("img"))
     for shown, seed in ((before, 3), (after, 4)):
         assert np.abs(shown.astype(int) - smooth(seed, 48, 64)).mean() < 2
-    np.testing.assert_array_equal(grid, smooth(2, 40, 60))  # the newest, without loss
+    np.testing.assert_array_equal(grid, smooth(2, 40, 60))  # the best, without loss
     assert all(image["alt"] for image in page.all("img"))
     text = (run.folder / "report.html").read_text()
     assert not re.search(r"https?:|@import|url\(|<link|<iframe", text)
     fetched = {a[name] for _, a in page.elements for name in ("src", "href") if name in a}
     assert all(address.startswith("data:") for address in fetched)
+
+
+def test_patches_are_those_of_the_best_step(run):
+    later = {"step": 60, "group": "validation", "psnr": 24.0}
+    write_png(run.folder / "model/samples/00000060.png", smooth(9, 40, 60))
+    with (run.folder / "model/metrics.jsonl").open("a") as lines:
+        lines.write(json.dumps(later) + "\n")
+    page = run()
+    np.testing.assert_array_equal(decoded(page.all("img")[-1]["src"]), smooth(2, 40, 60))
+    assert "Validation patches at step 40, the best" in page.text
+
+
+def test_photographs_are_beside_their_targets_where_there_are_any(run, browser):
+    for name in ("b", "c"):
+        write_png(run.folder / f"before/{name}.png", smooth(6, 30, 30))
+        write_png(run.folder / f"after/{name}.png", smooth(7, 30, 30))
+    flat = np.zeros((900, 1200, 3), np.uint8) + np.uint8([10, 200, 90])  # of another size
+    write_png(run.folder / "dslr/0.png", flat)
+    write_png(run.folder / "dslr/more.png", flat)
+    page = run(target="dslr")
+    wide, *_ = page.all("img")
+    assert wide["alt"] == "0: before, enhanced, target"
+    shown = decoded(wide["src"])
+    like_target = (np.abs(shown.astype(int) - [10, 200, 90]).max(-1) < 12).sum()
+    assert like_target == pytest.approx(380 * 285, rel=0.03)
+    assert "b: before, enhanced" not in page.text
+    assert len(page.all("input")) == 3
+    assert chromium.page_problems(browser, run.folder / "report.html") == []
+    with chromium.opened(browser, (run.folder / "report.html").as_uri()) as opened:
+        cut = "part => part.scrollWidth > part.clientWidth"
+        assert not opened.locator(".wide:has(img)").first.evaluate(cut)
+    (run.folder / "dslr/0.png").unlink()
+    with pytest.raises(InputError, match=r"--target=.*dslr: holds none of the photographs"):
+        run(target="dslr")
+    with pytest.raises(InputError, match=r"--target=.*nowhere: no such file or folder"):
+        run(target="nowhere")
 
 
 def test_large_photographs_are_shown_smaller():
@@ -175,10 +213,14 @@ def test_each_photograph_has_a_slider_with_a_name(run):
 def test_two_files_may_have_different_names(tmp_path):
     write_png(tmp_path / "in.png", smooth(3, 48, 64))
     write_png(tmp_path / "out.png", smooth(4, 48, 64))
-    ((name, before, after),) = read_photos(tmp_path / "in.png", tmp_path / "out.png")
-    assert name == "in"
-    np.testing.assert_array_equal(before, smooth(3, 48, 64))
-    np.testing.assert_array_equal(after, smooth(4, 48, 64))
+    write_png(tmp_path / "wanted.png", smooth(5, 40, 50))
+    paths = (tmp_path / "in.png", tmp_path / "out.png", tmp_path / "wanted.png")
+    (photo,) = read_photos(*paths)
+    assert photo.name == "in"
+    np.testing.assert_array_equal(photo.before, smooth(3, 48, 64))
+    np.testing.assert_array_equal(photo.after, smooth(4, 48, 64))
+    np.testing.assert_array_equal(photo.target, smooth(5, 40, 50))
+    assert read_photos(*paths[:2])[0].target is None
 
 
 def test_text_is_escaped(run):
@@ -238,51 +280,14 @@ def test_curves_run_where_their_values_are(run):
         assert word in Page(chart).text
 
 
-def test_curves_of_several_terms_and_not_of_accuracy():
-    train = {name: [(1, 0.1), (2, 0.2)] for name in ("color", "tv", "total", "d_accuracy")}
+def test_curves_of_several_terms_and_of_losses_alone():
+    others = ("discriminator_accuracy", "learning_rate", "patches_per_second")
+    train = {name: [(1, 0.1), (2, 0.2)] for name in ("color", "tv", "total", *others)}
     chart = training_curves({"train": train, "validation": {"psnr": [(2, 20.0)]}})
     assert len(corners(chart)) == 4
     assert "color tv total" in Page(chart).text
     pens = [(p["stroke"], p["stroke-dasharray"]) for p in Page(chart).all("polyline")[:3]]
     assert len(set(pens)) == 3
-
-
-@pytest.mark.parametrize("log", [False, True])
-@pytest.mark.parametrize("points", [[(1, 0.0)], [(5, 3.0), (9, 3.0)], [(1, 1e-9), (2, 1e9)]])
-def test_charts_stay_inside_their_frame(points, log):
-    (curve,) = corners(web_page.line_chart("a < b", "c", {"d": points}, log=log))
-    for x, y in curve:
-        assert web_page.LEFT <= x <= web_page.RIGHT
-        assert web_page.TOP <= y <= web_page.BOTTOM
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [(0, 600, [0, 100, 200, 300, 400, 500, 600]), (18.3, 25.2, [20, 22, 24]), (3, 3.1, None)],
-)
-def test_ticks_are_round_and_inside(low, high, expected):
-    found = web_page.ticks(low, high)
-    assert all(low <= tick <= high for tick in found)
-    assert 2 <= len(found) <= 8
-    if expected:
-        assert found == expected
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (-2.5, -1, [0.005, 0.01, 0.02, 0.05]),
-        (-4.1, 0.1, [1e-4, 1e-3, 1e-2, 1e-1, 1]),
-        (-0.35, 0.4, [0.5, 1, 2]),
-        (-1.1, -1.0, None),
-    ],
-)
-def test_ticks_of_a_logarithmic_axis_are_round_and_inside(low, high, expected):
-    found = web_page.ticks(low, high, log=True)
-    assert all(low <= tick <= high for tick in found)
-    assert 2 <= len(found) <= 9
-    if expected:
-        assert 10 ** np.array(found) == pytest.approx(expected)
 
 
 def remove(path):
@@ -329,7 +334,7 @@ BAD = {
     ),
     "no sample": (
         lambda folder: [path.unlink() for path in (folder / "model/samples").iterdir()],
-        "samples: no pictures yet",
+        "samples/00000040.png: no such picture",
     ),
     "sample damaged": (write("model/samples/00000040.png", "no"), "00000040.png: not a picture"),
     "no photograph": (remove("before/0.png"), "before: holds no pictures"),

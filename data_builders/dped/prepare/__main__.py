@@ -134,7 +134,7 @@ def _report(result: folders.Result, seconds: float) -> None:
             " of scenes"
         )
     print(
-        f"next: python -m data_builders.dped.build --manual_dir={_OUTPUT_DIR.value}"
+        f"next: {cli.command('build')} --manual_dir={_OUTPUT_DIR.value}"
         f" --phone={_PHONE.value} --data_dir=DATA_DIR"
     )
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
-import tqdm
 
 from ..cli import InputError
+from ..progress import progress_bar
 
 # Calls a function for all tasks; the string says what it does, for people.
 Run = Callable[[Callable[[Any], None], Sequence[Any], str], None]
@@ -38,10 +38,7 @@ def run_processes(
       InputError: a process was killed.
       OSError: from the function; tasks that have not begun are given up then.
     """
-    progress = tqdm.tqdm(
-        total=len(tasks), desc=description, unit=" pairs", mininterval=0.5, smoothing=0.1,
-        disable=None,
-    )  # fmt: skip
+    progress = progress_bar(total=len(tasks), desc=description, unit=" pairs", smoothing=0.1)
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)  # of the processes to be started
     pool = concurrent.futures.ProcessPoolExecutor(

@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
     print(f"{pairs} pairs in {output_dir}/phone and {output_dir}/dslr, not aligned;")
     print(f"what aligns them is in {output_dir}/{photos.HOMOGRAPHIES_FILE}")
     print(
-        f"next: python -m data_builders.dped.prepare --phone_dir={output_dir}/phone"
+        f"next: {cli.command('prepare')} --phone_dir={output_dir}/phone"
         f" --dslr_dir={output_dir}/dslr --scene_separator=_ --output_dir=PATCHES_DIR"
     )
 

@@ -1,11 +1,4 @@
-"""Trains the generator and the discriminator; the same command resumes.
-
-    python -m dped_jax.train --config=configs/paper.py --workdir=runs/iphone
-
-Fields of the config are overridden as --config.train.batch_size=8. Writes to the workdir its
-config.json and checkpoints (see checkpoint.py), metrics.jsonl, TensorBoard events, and samples/
-with before | enhanced | target pictures.
-"""
+"""The training loop: from a configuration to a workdir of checkpoints, scores and pictures."""
 
 import contextlib
 import math
@@ -15,25 +8,20 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
-from absl import flags, logging
+from absl import logging
 from flax.traverse_util import flatten_dict
 from tqdm import tqdm
 
-from dped_jax import (
-    check_config,
-    checkpoint,
-    cli,
-    config_files,
-    input_pipeline,
-    metrics_writer,
-    resume,
-)
+from dped_jax import check_config, checkpoint, input_pipeline
 from dped_jax.cli import InputError
-from dped_jax.devices import choose_devices, make_step_on_devices, replicate
 from dped_jax.evaluate.scores import format_summary
-from dped_jax.evaluate.validation import make_samples, make_validation
 from dped_jax.models import vgg_files
+from dped_jax.progress import progress_bar
+from dped_jax.train import metrics_writer, resume
+from dped_jax.train.devices import choose_devices, make_step_on_devices, replicate
+from dped_jax.train.validation import make_samples, make_validation
 from dped_jax.train_state import TrainState, create_train_state
+from dped_jax.train_step import count_flops
 
 
 def load_vgg(config: ml_collections.ConfigDict) -> Any:
@@ -65,8 +53,9 @@ def initial_state(
         _, variables, _ = checkpoint.load_generator(pathlib.Path(config.train.init_from))
         where = f"config.train.init_from={config.train.init_from}"
         found = checkpoint.fill(state.generator.variables, flatten_dict(variables, sep="/"), where)
+        averaged = None if state.averaged is None else jax.tree.map(np.array, found)
         generator = state.generator.replace(**found)
-        return state.replace(generator=generator), None
+        return state.replace(generator=generator, averaged=averaged), None
     return state, None
 
 
@@ -142,9 +131,12 @@ def train(
     state, vgg_params = replicate((state, vgg_params), devices)
     step_on_devices = make_step_on_devices(config, devices)
     writer = metrics_writer.MetricsWriter(workdir, start) if jax.process_index() == 0 else None
+    flops, splits = count_flops(config, state, vgg_params), fingerprint["splits"]
+    if writer:
+        print(metrics_writer.describe_start(config, state, devices, splits, flops), flush=True)
 
     pending: list[tuple[int, dict[str, jax.Array]]] = []
-    progress = tqdm(
+    progress = progress_bar(
         total=options.num_steps * options.batch_size,
         initial=start * options.batch_size,
         unit="pairs",
@@ -164,13 +156,13 @@ def train(
             saving = evaluating or step % options.checkpoint_every_steps == 0
             if saving or step % options.log_every_steps == 0:
                 means = mean_metrics(pending, manager)
-                pending = []
                 progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
                 if writer:
-                    writer.scalars(step, "train", means)
+                    writer.train_scalars(config, step, means, len(pending))
                 if writer and evaluating:
                     listed = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
                     tqdm.write(f"step {step}  {listed}")
+                pending = []
             progress.update(options.batch_size)
             if saving:
                 scores = validate(state) if evaluating else None
@@ -178,46 +170,3 @@ def train(
                     report_validation(writer, step, scores, samples(state))
                 checkpoint.save_state(manager, state, batches.get_state(), scores)
     return state
-
-
-def join_processes(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
-    """Makes this process one of several that train together; all must call it first.
-
-    Args:
-      coordinator: "host:port" of process 0, or "auto" where the cluster tells (TPU pods, Slurm,
-        Open MPI).
-      num_processes: needed with "host:port".
-      process_id: from 0; needed with "host:port".
-
-    Raises:
-      InputError: the processes do not find each other.
-    """
-    try:
-        if coordinator == "auto":
-            jax.distributed.initialize()
-        else:
-            jax.distributed.initialize(coordinator, num_processes, process_id)
-    except (RuntimeError, ValueError) as error:
-        raise InputError(f"--coordinator={coordinator}: {error}") from error
-
-
-def main(argv: list[str]) -> None:
-    """Runs the command."""
-    del argv
-    if FLAGS.coordinator:
-        join_processes(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
-    workdir = pathlib.Path(FLAGS.workdir)
-    train(FLAGS.config, workdir, FLAGS.num_devices)
-    print(f"trained: {workdir}; next: python -m dped_jax.evaluate --workdir={workdir}")
-
-
-FLAGS = flags.FLAGS
-
-if __name__ == "__main__":
-    config_files.define_flag("paper.py", "The experiment.")
-    flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
-    flags.DEFINE_integer("num_devices", None, "How many devices to use; as many as possible.")
-    flags.DEFINE_string("coordinator", None, "Several hosts: host:port of process 0, or auto.")
-    flags.DEFINE_integer("num_processes", None, "With --coordinator=host:port: how many.")
-    flags.DEFINE_integer("process_id", None, "With --coordinator=host:port: which, from 0.")
-    cli.run(main)

@@ -8,8 +8,10 @@ import pytest
 import tiny
 from test_train import saved_arrays
 
-from dped_jax import checkpoint, input_pipeline, resume, train
+from dped_jax import checkpoint, input_pipeline
 from dped_jax.cli import InputError
+from dped_jax.train import resume
+from dped_jax.train.loop import train
 
 FREE = {
     "train.log_every_steps": 3,
@@ -27,7 +29,7 @@ def trained(tmp_path_factory, tiny_data):
     """A run of four steps: (config, workdir). To be copied before it is trained on."""
     workdir = tmp_path_factory.mktemp("run") / "workdir"
     config = tiny.tiny_config(tiny_data)
-    train.train(config, workdir)
+    train(config, workdir)
     return config, workdir
 
 
@@ -47,7 +49,7 @@ def test_what_has_no_effect_may_change_and_what_it_was_is_kept(run, tmp_path):
     before = {name: config[name.split(".")[0]][name.split(".")[1]] for name in FREE}
     config.update_from_flattened_dict(FREE)
     config.data.data_dir = str(shutil.copytree(config.data.data_dir, tmp_path / "moved"))
-    resumed = train.train(config, workdir)
+    resumed = train(config, workdir)
     assert int(resumed.step) == 6
     assert checkpoint.read_config(workdir).to_json() == config.to_json()
     (line,) = history(workdir)
@@ -55,7 +57,7 @@ def test_what_has_no_effect_may_change_and_what_it_was_is_kept(run, tmp_path):
     assert moved_from != config.data.data_dir
     assert line == {"step": 4, "earlier": before}
 
-    train.train(config, tmp_path / "whole")
+    train(config, tmp_path / "whole")
     expected, found = (saved_arrays(folder, 6) for folder in (tmp_path / "whole", workdir))
     assert expected.keys() == found.keys()
     for name in expected:
@@ -63,7 +65,7 @@ def test_what_has_no_effect_may_change_and_what_it_was_is_kept(run, tmp_path):
     assert not (tmp_path / "whole" / "config_history.jsonl").exists()
 
     config.train.num_steps = 7
-    train.train(config, workdir)
+    train(config, workdir)
     assert history(workdir)[1] == {"step": 6, "earlier": {"train.num_steps": 6}}
 
 
@@ -82,7 +84,7 @@ def test_what_has_an_effect_is_refused(run, field, value):
     written = (workdir / "config.json").read_bytes()
     config.update_from_flattened_dict({field: value})
     with pytest.raises(InputError, match=rf"made with another configuration: {field} \("):
-        train.train(config, workdir)
+        train(config, workdir)
     assert (workdir / "config.json").read_bytes() == written
     assert not (workdir / "config_history.jsonl").exists()
 
@@ -100,7 +102,7 @@ def test_fewer_steps_than_were_trained_are_refused(run):
     config, workdir = run
     config.train.num_steps = 3
     with pytest.raises(InputError, match=r"num_steps=3: .*/w has been trained for 4; give at"):
-        train.train(config, workdir)
+        train(config, workdir)
     assert checkpoint.read_config(workdir).train.num_steps == 4
 
 
@@ -119,7 +121,7 @@ def test_another_dataset_is_refused(run, tmp_path):
     assert result.returncode == 0, result.stderr
     config.data.data_dir = str(tmp_path / "tfds")
     with pytest.raises(InputError) as error:
-        train.train(config, workdir)
+        train(config, workdir)
     for words in ("not the dataset on which", "test: 3 pairs there, 4 here", "validation: 3"):
         assert words in str(error.value)
     assert "train: 14" not in str(error.value)
@@ -130,10 +132,10 @@ def test_a_workdir_of_before_fingerprints_goes_on_and_gets_one(run, tmp_path):
     (workdir / "dataset.json").unlink()
     config.data.data_dir = str(shutil.copytree(config.data.data_dir, tmp_path / "moved"))
     with pytest.raises(InputError, match=r"data\.data_dir"):  # it may be any other
-        train.train(config, workdir)
+        train(config, workdir)
     config.data.data_dir = checkpoint.read_config(workdir).data.data_dir
     config.train.num_steps = 5
-    train.train(config, workdir)
+    train(config, workdir)
     expected = input_pipeline.fingerprint(config.data.data_dir, "custom")
     assert resume.read_dataset(workdir) == expected
 

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from dped_jax import input_pipeline, metrics_writer
+from dped_jax import input_pipeline
 from dped_jax.evaluate.scores import score_batches, summarize
 from dped_jax.images.pixels import to_float
 from dped_jax.models.discriminator import make_discriminator
 from dped_jax.models.generator import make_eval_step
+from dped_jax.train import metrics_writer
 from dped_jax.train_state import TrainState
 from dped_jax.train_step import discriminator_input
 
@@ -54,7 +55,7 @@ def make_validation(
         return input_pipeline.eval_batches(source, config.eval.batch_size, config.eval.num_pairs)
 
     def validate(state: TrainState) -> dict[str, float]:
-        variables = jax.device_get(state.generator.variables)
+        variables = jax.device_get(state.model)
         scores = score_batches(lambda phone: eval_step(variables, phone), pairs())
         summary = summarize(scores["enhanced"])
         if judge and state.discriminator:
@@ -77,7 +78,7 @@ def make_samples(
     shown = input_pipeline.load_pairs(source, range(min(config.eval.num_pictures, len(source))))
 
     def samples(state: TrainState) -> np.ndarray:
-        enhanced = eval_step(jax.device_get(state.generator.variables), shown["phone"])
+        enhanced = eval_step(jax.device_get(state.model), shown["phone"])
         return metrics_writer.picture_grid(enhanced=np.asarray(enhanced), **shown)
 
     return samples

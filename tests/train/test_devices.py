@@ -14,8 +14,8 @@ from flax.traverse_util import flatten_dict
 
 from configs import paper
 from dped_jax.cli import InputError
-from dped_jax.devices import choose_devices, make_step_on_devices, replicate
 from dped_jax.models import vgg_files
+from dped_jax.train.devices import choose_devices, make_step_on_devices, replicate
 from dped_jax.train_state import create_train_state
 
 BATCH_SIZE, SIZE, NUM_STEPS = 50, 20, 3

@@ -13,10 +13,13 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from fake_devices import xla_flags
 from flax.traverse_util import flatten_dict
 
-from dped_jax import checkpoint, metrics_writer, train
+from dped_jax import checkpoint
 from dped_jax.cli import InputError
+from dped_jax.train import metrics_writer
+from dped_jax.train.loop import load_vgg, train
 
 TRAIN = "dped_jax.train"
 
@@ -50,7 +53,7 @@ def trained(tmp_path_factory, tiny_data):
     """A finished run of four steps: (config, workdir, final state)."""
     workdir = tmp_path_factory.mktemp("run") / "workdir"
     config = tiny.tiny_config(tiny_data)
-    return config, workdir, train.train(config, workdir)
+    return config, workdir, train(config, workdir)
 
 
 def test_a_run_writes_metrics_pictures_config_and_events(trained):
@@ -75,18 +78,22 @@ def test_picture_grid_shows_before_enhanced_target_by_row():
     assert grid[4, ::4, 0].tolist() == [10, 255, 200]
 
 
-def test_a_finished_run_is_left_as_it_is(trained):
+def test_a_finished_run_is_left_as_it_is_and_told_of(trained, capsys):
     config, workdir, _ = trained
     before = saved_arrays(workdir, 4)
-    again = train.train(config, workdir)
+    again = train(config, workdir)
     assert int(again.step) == 4
+    told = capsys.readouterr().out
+    for words in ("4 x cpu, JAX", "14 train, 3 validation, 3 test", "GFLOP a step", "4 of 4 done"):
+        assert words in told
     for name, array in saved_arrays(workdir, 4).items():
         np.testing.assert_array_equal(array, before[name])
 
 
 def test_killed_and_resumed_training_is_bitwise_the_same(tmp_path, tiny_config):
-    tiny_config.data.flip = True
+    tiny_config.data.flip = tiny_config.data.transpose = True
     tiny_config.train.discriminator_batch = "next"
+    tiny_config.train.update({"ema_decay": 0.9, "weight_decay": 0.1, "clip_norm": 1.0})
     tiny_config.train.num_steps = 12
     tiny_config.train.checkpoint_every_steps = 3
     tiny_config.train.eval_every_steps = 12
@@ -117,11 +124,7 @@ def test_killed_and_resumed_training_is_bitwise_the_same(tmp_path, tiny_config):
     assert expected.keys() == found.keys()
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-    logged = [
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("whole", "killed")
-    ]
-    assert logged[0] == logged[1]
+    assert tiny.logged(tmp_path / "whole") == tiny.logged(tmp_path / "killed")
 
 
 def test_another_config_is_refused_with_the_fields_named(trained):
@@ -130,7 +133,28 @@ def test_another_config_is_refused_with_the_fields_named(trained):
     other.train.learning_rate = 1e-3
     other.loss.tv = 3.0
     with pytest.raises(InputError, match=r"loss\.tv \(100\.0 there, 3\.0 here\), train\.learning_"):
-        train.train(other, workdir)
+        train(other, workdir)
+
+
+def test_the_average_is_what_is_saved_and_started_from(tmp_path, tiny_config):
+    tiny_config.loss.texture = 0.0
+    tiny_config.train.update({"ema_decay": 0.9, "num_steps": 2})
+    state = train.train(tiny_config, tmp_path / "first")
+    _, variables, _ = checkpoint.load_generator(tmp_path / "first", "newest")
+    saved, averaged, last = (
+        flatten_dict(jax.device_get(tree), sep="/")
+        for tree in (variables, state.averaged, state.generator.variables)
+    )
+    assert saved.keys() == averaged.keys()
+    for name, array in saved.items():
+        np.testing.assert_array_equal(array, averaged[name])
+    assert any(np.any(saved[name] != last[name]) for name in saved)
+
+    tiny_config.train.init_from = str(tmp_path / "first")
+    start, _ = train.initial_state(tiny_config, tmp_path / "second")
+    for tree in (start.generator.variables, start.averaged):
+        for name, array in flatten_dict(jax.device_get(tree), sep="/").items():
+            np.testing.assert_array_equal(array, averaged[name])
 
 
 def test_init_from_starts_with_the_other_generator(trained, tmp_path):
@@ -139,7 +163,7 @@ def test_init_from_starts_with_the_other_generator(trained, tmp_path):
     other.train.init_from = str(workdir)
     other.train.learning_rate = 0.0
     other.train.num_steps = 1
-    started = train.train(other, tmp_path / "w")
+    started = train(other, tmp_path / "w")
     _, variables, _ = checkpoint.load_generator(workdir)
     for expected, found in zip(
         jax.tree.leaves(variables["params"]), jax.tree.leaves(started.generator.params), strict=True
@@ -149,33 +173,33 @@ def test_init_from_starts_with_the_other_generator(trained, tmp_path):
     with pytest.raises(
         InputError, match=r"init_from=.*kernel is \(3, 3, 4, 4\), not \(3, 3, 8, 8\)"
     ):
-        train.train(other, tmp_path / "w2")
+        train(other, tmp_path / "w2")
 
 
 def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_used(tmp_path, tiny_config, caplog):
     workdir = tmp_path / "w"
-    train.train(tiny_config, workdir)
+    train(tiny_config, workdir)
     damaged = workdir / "checkpoints" / "4"
     largest = max((damaged / "generator").rglob("d/*"), key=lambda path: path.stat().st_size)
     content = bytearray(largest.read_bytes())
     content[len(content) // 2] ^= 0x10  # one flipped bit
     largest.write_bytes(content)
     expected = saved_arrays(workdir, 3)
-    train.train(tiny_config, workdir)
+    train(tiny_config, workdir)
     assert "checkpoints/4 cannot be read" in caplog.text
     assert (workdir / "unreadable" / "4").is_dir()
     assert saved_arrays(workdir, 4).keys() == expected.keys()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, tiny_config):
-    train.train(tiny_config, tmp_path / "good")
+    train(tiny_config, tmp_path / "good")
     tiny_config.train.init_from = str(tmp_path / "good")
     tiny_config.train.learning_rate = 1e30
     tiny_config.train.log_every_steps = 50
     tiny_config.train.checkpoint_every_steps = 1
     tiny_config.train.num_steps = 8
     with pytest.raises(InputError, match=r"^step \d: .*not finite; checkpoint \d is kept") as error:
-        train.train(tiny_config, tmp_path / "w")
+        train(tiny_config, tmp_path / "w")
     step = int(str(error.value).split()[1].rstrip(":"))
     assert step > 1
     arrays = saved_arrays(tmp_path / "w", step - 1)
@@ -189,7 +213,7 @@ def test_bad_configurations_are_one_line(tmp_path, tiny_config):
         config = tiny_config.copy_and_resolve_references()
         config.update_from_flattened_dict(fields)
         with pytest.raises(InputError, match=match):
-            train.train(config, tmp_path / "w")
+            train(config, tmp_path / "w")
         assert not (tmp_path / "w").exists()
 
     refused("training split has only 14 pairs", **{"train.batch_size": 16})
@@ -204,7 +228,7 @@ def test_a_converted_model_is_not_trained_on_in_place(trained, tmp_path):
     with checkpoint.open_manager(tmp_path) as manager:
         checkpoint.save(manager, 0, generator=variables)
     with pytest.raises(InputError, match="init_from"):
-        train.train(config, tmp_path)
+        train(config, tmp_path)
 
 
 def test_the_command_ends_with_one_line_where_nothing_can_be_written(tmp_path, tiny_config):
@@ -237,7 +261,7 @@ def test_the_command_names_what_is_wrong(tmp_path, tiny_config):
 def test_random_vgg_is_announced(tiny_config, caplog):
     tiny_config.loss.content = 1.0
     tiny_config.vgg.weights = "random"
-    params = train.load_vgg(tiny_config)
+    params = load_vgg(tiny_config)
     assert "random" in caplog.text
     assert params["conv1_1"]["kernel"].shape == (3, 3, 3, 64)
 
@@ -254,7 +278,7 @@ def test_two_processes_train_as_one_with_as_many_devices(tmp_path, tiny_config):
                 *(f"--coordinator=localhost:{port}", "--num_processes=2", f"--process_id={i}"),
             ],
             cwd=tiny.ROOT,
-            env=os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"},
+            env=os.environ | {"XLA_FLAGS": xla_flags(2)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
@@ -263,12 +287,8 @@ def test_two_processes_train_as_one_with_as_many_devices(tmp_path, tiny_config):
     for process in processes:
         _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
-    train.train(tiny_config, tmp_path / "one")
-    logged = [
-        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
-        for name in ("one", "two")
-    ]
-    for one, two in zip(*logged, strict=True):
+    train(tiny_config, tmp_path / "one")
+    for one, two in zip(*(tiny.logged(tmp_path / name) for name in ("one", "two")), strict=True):
         assert one.keys() == two.keys()
         for name in one.keys() - {"group"}:
             assert two[name] == pytest.approx(one[name], rel=1e-3, abs=1e-6), (one["step"], name)

@@ -1,0 +1,145 @@
+"""A U-Net for phones: a few thousand multiply-adds a pixel, all at half resolution or less.
+
+Images are RGB, NHWC, float32 in [0, 1]. The output is the input plus a correction: near [0, 1], not
+clipped. Sizes that are no multiple of `stride` are extended at the bottom and on the right, and the
+result is cut back; the last pixel is repeated there, as beyond all borders.
+
+The whole image enters in one place: as the mean of features of its thumbnail, 8 times smaller.
+Everything else is local, so that a photograph can be enhanced in parts once that mean is known.
+"""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from dped_jax.models.layers import BIAS_INIT, WholeMean
+
+THUMBNAIL = 8  # pixels of the image to one of its thumbnail, in each direction
+GLOBAL_WIDTH = 32  # channels of its features
+
+
+def _leaky_relu(x: jax.Array) -> jax.Array:
+    return nn.leaky_relu(x, 0.2)
+
+
+def _extend(x: jax.Array, *sides: tuple[int, int]) -> jax.Array:
+    """Repeats the outermost pixels of (N, H, W, C); `sides` are (before, after) for H and W."""
+    return jnp.pad(x, ((0, 0), *sides, (0, 0)), mode="edge")
+
+
+def space_to_depth(x: jax.Array) -> jax.Array:
+    """Makes channels of blocks of 2x2 pixels: (N, 2H, 2W, C) to (N, H, W, 4C)."""
+    n, rows, columns, channels = x.shape
+    x = x.reshape(n, rows // 2, 2, columns // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, rows // 2, columns // 2, 4 * channels)
+
+
+def depth_to_space(x: jax.Array) -> jax.Array:
+    """The inverse of `space_to_depth`."""
+    n, rows, columns, channels = x.shape
+    x = x.reshape(n, rows, columns, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(n, 2 * rows, 2 * columns, channels // 4)
+
+
+def upsample(x: jax.Array) -> jax.Array:
+    """Doubles the resolution bilinearly, (N, H, W, C) to (N, 2H, 2W, C).
+
+    Pixels are squares: the two that replace one are a quarter of its width from its centre.
+    """
+    for axis in (1, 2):
+        size = x.shape[axis]
+        extended = _extend(x, *((1, 1) if i == axis else (0, 0) for i in (1, 2)))
+        before, after = (jax.lax.slice_in_dim(extended, i, i + size, axis=axis) for i in (0, 2))
+        pairs = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=axis + 1)
+        x = pairs.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
+    return x
+
+
+class UNet(nn.Module):
+    """Levels of two 3x3 convs each at 1/2, 1/4, 1/8, ... of the resolution, down and up again.
+
+    Pixels come in and go out as blocks of 2x2. Each level halves the resolution by a stride and
+    doubles the channels; LeakyReLU throughout, no norm. Two 3x3 convs and a dense layer make a
+    vector of the thumbnail, whose mean over the image joins the lowest level. On the way up, the
+    level below is upsampled bilinearly and joined with the features of the way down. The last
+    features are multiplied with the first, as in RSGUNet (Huang et al., PIRM 2018), and a 3x3
+    conv gives the correction.
+    """
+
+    width: int = 12
+    num_levels: int = 3
+    kernel_init: Callable[..., jax.Array] = nn.initializers.he_normal()
+    dtype: Any = jnp.float32
+    measured: bool = False
+
+    statistics = ("thumbnail_mean",)  # this, `stride` and `reach` are for `enhance.windows`
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the grid that the network computes on: of its lowest level, its thumbnail."""
+        return max(2**self.num_levels, THUMBNAIL)
+
+    @property
+    def reach(self) -> int:
+        """Pixels around it that an output pixel depends on, or more."""
+        sides = [2 ** (i + 1) for i in range(self.num_levels)]  # of a level's pixel
+        down = 2 * sides[0] + sum(a + b for a, b in itertools.pairwise(sides))
+        up = sum(2 * a + b for a, b in itertools.pairwise(sides)) + sides[0]
+        return down + up + self.stride
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+        """Enhances images.
+
+        Args:
+          images: (N, H, W, 3) float32 in [0, 1].
+          train: without effect.
+
+        Returns:
+          (N, H, W, 3) float32, nominally in [0, 1].
+        """
+        del train
+
+        def conv(name: str, x: jax.Array, features: int, **options: Any) -> jax.Array:
+            options = {"kernel_init": self.kernel_init, "bias_init": BIAS_INIT} | options
+            layer = nn.Conv(
+                features, (3, 3), padding="VALID", dtype=self.dtype, name=name, **options
+            )
+            return layer(_extend(x, (1, 1), (1, 1)))
+
+        def two_convs(name: str, x: jax.Array, features: int, strides: int = 1) -> jax.Array:
+            x = _leaky_relu(conv(f"{name}_conv0", x, features, strides=strides))
+            return _leaky_relu(conv(f"{name}_conv1", x, features))
+
+        def dense(name: str, x: jax.Array, features: int, use_bias: bool = True) -> jax.Array:
+            options = {"kernel_init": self.kernel_init, "dtype": self.dtype}
+            return nn.Dense(features, use_bias=use_bias, name=name, **options)(x)
+
+        height, width = images.shape[1:3]
+        pixels = _extend(images, (0, -height % self.stride), (0, -width % self.stride)) - 0.5
+        widths = [self.width * 2**i for i in range(self.num_levels)]
+
+        x = two_convs("down0", space_to_depth(pixels), widths[0])
+        levels = [x]
+        for i, features in enumerate(widths[1:], start=1):
+            x = two_convs(f"down{i}", x, features, strides=2)
+            levels.append(x)
+
+        size = (THUMBNAIL, THUMBNAIL)
+        thumbnail = two_convs("thumbnail", nn.avg_pool(pixels, size, size), GLOBAL_WIDTH)
+        mean = WholeMean(self.measured, name="thumbnail_mean")(thumbnail)
+        vector = nn.relu(dense("thumbnail_dense", mean, GLOBAL_WIDTH))
+        vector = dense("join_vector", vector, widths[-1], use_bias=False)
+        x = _leaky_relu(dense("join", x, widths[-1]) + vector)
+
+        for i in reversed(range(self.num_levels - 1)):
+            x = jnp.concatenate([upsample(x), levels[i]], axis=-1)
+            x = two_convs(f"up{i}", x, widths[i])
+        zeros = nn.initializers.zeros_init()  # the training starts from the image as it is
+        x = conv("last", x * levels[0], 12, kernel_init=zeros, bias_init=zeros)
+        correction = depth_to_space(x)[:, :height, :width].astype(jnp.float32)
+        return images + correction

@@ -1,0 +1,1 @@
+"""Trains generator and discriminator: `python -m dped_jax.train`."""

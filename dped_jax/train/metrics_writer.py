@@ -1,0 +1,148 @@
+"""What training tells beside checkpoints: metrics.jsonl, TensorBoard events, samples/, and how it
+starts.
+"""
+
+import json
+import math
+import pathlib
+import time
+from typing import Any, Self
+
+import cv2
+import jax
+import ml_collections
+import numpy as np
+import tensorboardX
+
+from dped_jax import cli
+from dped_jax.cli import InputError
+from dped_jax.images.pixels import to_integers
+from dped_jax.train_state import TrainState, learning_rate_at
+
+Curve = list[tuple[float, float]]  # (step, value)
+
+
+class MetricsWriter:
+    """Writes scalars to metrics.jsonl and TensorBoard, pictures to samples/ and TensorBoard."""
+
+    def __init__(self, workdir: pathlib.Path, step: int):
+        """Goes on after `step`; what an interrupted run wrote after it is dropped."""
+        self._workdir = workdir
+        lines = workdir / "metrics.jsonl"
+        if lines.exists():
+            written = lines.read_text().splitlines(keepends=True)
+            kept = [line for line in written if _upto(line, step)]
+            cli.write_atomically(lines, "".join(kept))
+        (workdir / "samples").mkdir(exist_ok=True)
+        self._lines = lines.open("a", buffering=1)
+        self._events = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
+        self._since = time.monotonic()
+
+    def scalars(self, step: int, group: str, values: dict[str, float]) -> None:
+        """Writes a line of values with the time (Unix, in s), as `train/total` in TensorBoard."""
+        line = {"step": step, "group": group, "time": round(time.time(), 3)} | values
+        self._lines.write(json.dumps(line) + "\n")
+        for name, value in values.items():
+            self._events.add_scalar(f"{group}/{name}", value, step)
+        self._since = time.monotonic()
+
+    def train_scalars(
+        self, config: ml_collections.ConfigDict, step: int, losses: dict[str, float], num_steps: int
+    ) -> None:
+        """Writes means over the last steps, with their learning rate and patch pairs a second.
+
+        The rate is that since the last line of any group: validation does not count, compiling
+        and saving do.
+        """
+        seconds = time.monotonic() - self._since
+        speed = {
+            "learning_rate": learning_rate_at(config, step),
+            "patches_per_second": num_steps * config.train.batch_size / seconds,
+        }
+        self.scalars(step, "train", losses | speed)
+
+    def picture(self, step: int, image: np.ndarray) -> None:
+        """Writes an (H, W, 3) uint8 RGB picture."""
+        path = self._workdir / "samples" / f"{step:08d}.png"
+        cv2.imwrite(str(path), image[..., ::-1])
+        self._events.add_image("samples", image, step, dataformats="HWC")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lines.close()
+        self._events.close()
+
+
+def _upto(line: str, step: int) -> bool:
+    try:
+        return json.loads(line)["step"] <= step
+    except ValueError:  # cut off by a kill
+        return False
+
+
+def read_metrics(path: pathlib.Path) -> dict[str, dict[str, Curve]]:
+    """Reads the finite values of a metrics.jsonl by group, "train" and "validation", and name.
+
+    Raises InputError where the file has another form, or lacks losses or validation PSNR.
+    """
+    groups: dict[str, dict[str, Curve]] = {"train": {}, "validation": {}}
+    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
+        try:
+            values = json.loads(line)
+            step, curves = int(values.pop("step")), groups[values.pop("group")]
+            values.pop("time", None)
+            for name, value in values.items():
+                if math.isfinite(value):
+                    curves.setdefault(name, []).append((step, value))
+        except json.JSONDecodeError:  # cut off by a kill
+            continue
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path}, line {number}: not metrics of dped_jax.train") from error
+    if not groups["train"] or "psnr" not in groups["validation"]:
+        raise InputError(f"{path}: no metrics yet; dped_jax.train writes them")
+    return groups
+
+
+def describe_start(
+    config: ml_collections.ConfigDict,
+    state: TrainState,
+    devices: list[jax.Device],
+    splits: dict[str, dict[str, Any]],
+    flops: float,
+) -> str:
+    """A few lines for people on what is about to be trained.
+
+    Args:
+      config: the experiment.
+      state: the first one, of this start.
+      devices: those that are used.
+      splits: of the dataset, as from `input_pipeline.fingerprint`.
+      flops: of a step, on all devices together.
+    """
+    size, batch_size = config.data.crop or 100, config.train.batch_size
+    lines = {"devices": f"{len(devices)} x {devices[0].device_kind}, JAX {jax.__version__}"}
+    for name in ("generator", "discriminator"):
+        if network := getattr(state, name):
+            num = sum(leaf.size for leaf in jax.tree.leaves(network.params))
+            lines[name] = f"{config[name].architecture}, {num:,} parameters"
+    lines["pairs"] = ", ".join(f"{split['pairs']:,} {name}" for name, split in splits.items())
+    lines["batch"] = f"{batch_size} pairs of {size} x {size}, {flops / 1e9:,.1f} GFLOP a step"
+    lines["steps"] = f"{int(state.step):,} of {config.train.num_steps:,} done"
+    return "\n".join(f"{name:<14} {text}" for name, text in lines.items())
+
+
+def picture_grid(phone: np.ndarray, enhanced: np.ndarray, dslr: np.ndarray) -> np.ndarray:
+    """Rows of before | enhanced | target.
+
+    Args:
+      phone: (N, H, W, 3) uint8.
+      enhanced: (N, H, W, 3) float32, nominally in [0, 1], unclipped.
+      dslr: (N, H, W, 3) uint8.
+
+    Returns:
+      (N * H, 3 * W, 3) uint8.
+    """
+    columns = [phone, to_integers(enhanced), dslr]
+    return np.concatenate(np.concatenate(columns, axis=2), axis=0)
