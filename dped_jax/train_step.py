@@ -131,6 +131,31 @@ def discriminator_input(config, enhanced, dslr, labels) -> jax.Array:
     return first
 
 
+def _apply(network, network_state, params, images) -> tuple[jax.Array, Any]:
+    """A network's output and its running statistics afterwards."""
+    variables = {"params": params, "batch_stats": network_state.batch_stats}
+    output, updated = network.apply(variables, images, train=True, mutable=["batch_stats"])
+    return output, updated.get("batch_stats", {})
+
+
+def _update(optimizer, network_state, grads, batch_stats) -> NetworkState:
+    """A network after a step; each device has its share of the gradient."""
+    grads = jax.lax.psum(grads, DEVICES)
+    updates, opt_state = optimizer.update(grads, network_state.opt_state, network_state.params)
+    params = optax.apply_updates(network_state.params, updates)
+    return NetworkState(params, batch_stats, opt_state)
+
+
+def _discriminator_loss(params, network_state, config, shown, labels):
+    """The loss, and with it what is logged and the running statistics afterwards."""
+    network = discriminators.make_discriminator(config)
+    logits, batch_stats = _apply(network, network_state, params, shown)
+    definition = DEFINITIONS[config.loss.definition]
+    loss = _reduce(config, "discriminator", definition.discriminator(logits, labels))
+    accuracy = _reduce(config, "accuracy", jnp.float32((logits > 0) == labels))
+    return loss, ({"discriminator": loss, "discriminator_accuracy": accuracy}, batch_stats)
+
+
 def make_train_step(
     config: ml_collections.ConfigDict, *, draw: DrawLabels = draw_labels
 ) -> Callable[[TrainState, Batch, Any], tuple[TrainState, dict[str, jax.Array]]]:
@@ -148,45 +173,28 @@ def make_train_step(
       config: the experiment.
       draw: gives (num,) bool labels for the discriminator from a key; for reproducing known draws.
     """
-    generator, optimizer = make_generator(config), make_optimizer(config)
+    generator = make_generator(config)
+    update = functools.partial(_update, make_optimizer(config))
     discriminator = discriminators.make_discriminator(config) if config.loss.texture else None
     definition = DEFINITIONS[config.loss.definition]
     names = ("color", "texture", "content", "tv", *PIXEL_LOSSES)
     weights = {name: config.loss[name] for name in names}
 
-    def apply(network, network_state, params, images):
-        variables = {"params": params, "batch_stats": network_state.batch_stats}
-        output, updated = network.apply(variables, images, train=True, mutable=["batch_stats"])
-        return output, updated.get("batch_stats", {})
-
-    def update(network_state, grads, batch_stats):
-        grads = jax.lax.psum(grads, DEVICES)
-        updates, opt_state = optimizer.update(grads, network_state.opt_state, network_state.params)
-        params = optax.apply_updates(network_state.params, updates)
-        return NetworkState(params, batch_stats, opt_state)
-
     def texture_loss(state, enhanced, target):
         enhanced_first = jnp.zeros(enhanced.shape[0], bool)
         shown = discriminator_input(config, enhanced, target, enhanced_first)
-        logits, _ = apply(discriminator, state.discriminator, state.discriminator.params, shown)
+        logits, _ = _apply(discriminator, state.discriminator, state.discriminator.params, shown)
         return definition.texture(logits)
 
     def generator_loss(params, state, batch, vgg_params):
         phone, target = to_float(batch["phone"]), to_float(batch["dslr"])
-        enhanced, batch_stats = apply(generator, state.generator, params, phone)
+        enhanced, batch_stats = _apply(generator, state.generator, params, phone)
         terms = _image_losses(config, vgg_params, enhanced, target)
         if discriminator:
             terms["texture"] = texture_loss(state, enhanced, target)
         terms = {name: _reduce(config, name, term) for name, term in terms.items()}
         total = sum(weights[name] * term for name, term in terms.items())
         return total, (terms | {"total": total}, batch_stats, enhanced)
-
-    def discriminator_loss(params, network_state, enhanced, target, labels):
-        shown = discriminator_input(config, enhanced, target, labels)
-        logits, batch_stats = apply(discriminator, network_state, params, shown)
-        loss = _reduce(config, "discriminator", definition.discriminator(logits, labels))
-        accuracy = _reduce(config, "accuracy", jnp.float32((logits > 0) == labels))
-        return loss, ({"discriminator": loss, "discriminator_accuracy": accuracy}, batch_stats)
 
     def step(state, batch, vgg_params):
         num = batch["phone"].shape[0] * jax.lax.axis_size(DEVICES)
@@ -205,13 +213,11 @@ def make_train_step(
             if config.train.discriminator_batch == "next":
                 batch = batch["next"]
                 phone = to_float(batch["phone"])
-                enhanced, _ = apply(generator, state.generator, state.generator.params, phone)
-            grads, (more, batch_stats) = jax.grad(discriminator_loss, has_aux=True)(
-                state.discriminator.params,
-                state.discriminator,
-                jax.lax.stop_gradient(enhanced),
-                to_float(batch["dslr"]),
-                labels,
+                enhanced, _ = _apply(generator, state.generator, state.generator.params, phone)
+            enhanced, target = jax.lax.stop_gradient(enhanced), to_float(batch["dslr"])
+            shown = discriminator_input(config, enhanced, target, labels)
+            grads, (more, batch_stats) = jax.grad(_discriminator_loss, has_aux=True)(
+                state.discriminator.params, state.discriminator, config, shown, labels
             )
             logged |= more
             state = state.replace(discriminator=update(state.discriminator, grads, batch_stats))

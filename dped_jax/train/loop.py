@@ -78,6 +78,24 @@ def mean_metrics(pending: list[tuple[int, dict[str, jax.Array]]], manager: Any) 
     return {name: float(np.mean([m[name] for _, m in pending])) for name in pending[0][1]}
 
 
+def report_training(
+    writer: metrics_writer.MetricsWriter,
+    config: ml_collections.ConfigDict,
+    step: int,
+    means: dict[str, float],
+    num_steps: int,
+) -> None:
+    """Writes the means of the last steps' metrics, and prints them where validation follows."""
+    writer.train_scalars(config, step, means, num_steps)
+    if is_evaluated(config, step):
+        tqdm.write(f"step {step}  " + "  ".join(f"{k} {value:.4g}" for k, value in means.items()))
+
+
+def is_evaluated(config: ml_collections.ConfigDict, step: int) -> bool:
+    """Whether validation follows a step."""
+    return step == config.train.num_steps or step % config.train.eval_every_steps == 0
+
+
 def report_validation(
     writer: metrics_writer.MetricsWriter,
     step: int,
@@ -123,8 +141,7 @@ def train(
     resume.compare(workdir, config, fingerprint)
     vgg_params = load_vgg(config)
     state, data_state = initial_state(config, workdir)
-    start = int(state.step)
-    resume.record(workdir, config, fingerprint, start)  # the first that is written
+    resume.record(workdir, config, fingerprint, start := int(state.step))  # written first
     if data_state:
         batches.set_state(data_state)
     # As host arrays, the 80 MB of VGG would travel at every step.
@@ -139,9 +156,7 @@ def train(
     progress = progress_bar(
         total=options.num_steps * options.batch_size,
         initial=start * options.batch_size,
-        unit="pairs",
-        disable=writer is None,
-        mininterval=1,
+        **{"unit": "pairs", "disable": writer is None, "mininterval": 1},
     )
     manager = checkpoint.open_manager(workdir, keep=options.keep_checkpoints)
     with progress, manager, writer or contextlib.nullcontext():
@@ -151,17 +166,13 @@ def train(
                 batch |= {"next": next(batches)}
             state, metrics = step_on_devices(state, batch, vgg_params)
             pending.append((step, metrics))
-            last = step == options.num_steps
-            evaluating = last or step % options.eval_every_steps == 0
+            evaluating = is_evaluated(config, step)
             saving = evaluating or step % options.checkpoint_every_steps == 0
             if saving or step % options.log_every_steps == 0:
                 means = mean_metrics(pending, manager)
                 progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
                 if writer:
-                    writer.train_scalars(config, step, means, len(pending))
-                if writer and evaluating:
-                    listed = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
-                    tqdm.write(f"step {step}  {listed}")
+                    report_training(writer, config, step, means, len(pending))
                 pending = []
             progress.update(options.batch_size)
             if saving:
