@@ -92,8 +92,8 @@ def update_average(averaged: Any, variables: Any, step: jax.Array, decay: float)
       step: of this update, from 0.
       decay: below 1; about the last 1 / (1 - decay) steps count.
     """
-    decay = jnp.minimum(decay, (1 + step) / (10 + step))
-    return jax.tree.map(lambda old, new: old + (1 - decay) * (new - old), averaged, variables)
+    kept = jnp.minimum(decay, (1 + step) / (10 + step))
+    return jax.tree.map(lambda old, new: old + (1 - kept) * (new - old), averaged, variables)
 
 
 def create_train_state(config: ml_collections.ConfigDict, key: jax.Array) -> TrainState:

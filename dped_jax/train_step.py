@@ -230,9 +230,10 @@ def count_flops(config: ml_collections.ConfigDict, state: TrainState, vgg_params
     """Floating-point operations of a step on the global batch, by XLA; nothing is compiled."""
     size = config.data.crop or 100
     images = jax.ShapeDtypeStruct((1, config.train.batch_size, size, size, 3), jnp.uint8)
-    batch = {"phone": images, "dslr": images}
+    batch: Batch = {"phone": images, "dslr": images}
     if config.train.discriminator_batch == "next":
         batch["next"] = dict(batch)
     step = jax.vmap(make_train_step(config), in_axes=(None, 0, None), axis_name=DEVICES)
     known = jax.eval_shape(lambda *trees: trees, state, vgg_params)  # not where they lie
-    return jax.jit(step).lower(known[0], batch, known[1]).cost_analysis()["flops"]
+    analysis: Any = jax.jit(step).lower(known[0], batch, known[1]).cost_analysis()
+    return analysis["flops"]

@@ -65,7 +65,7 @@ def test_names_are_loaded_when_used():
 def test_inference_imports_no_training():
     """`enhance` and `load_enhancer` go without losses, VGG, and the libraries of the data."""
     unwanted = ("dped_jax.losses", "dped_jax.train_step", "dped_jax.models.vgg", "grain")
-    unwanted += ("tensorflow", "tensorflow_datasets", "dped_jax.models.vgg_files")
+    unwanted += ("tensorflow", "tensorflow_datasets", "dped_jax.convert.vgg_files")
     for statement in (
         "import dped_jax; dped_jax.load_enhancer",
         "import dped_jax.enhance.__main__",

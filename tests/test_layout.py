@@ -16,7 +16,7 @@ MOST_LINES, MOST_CORE_LINES = 300, 2400
 BASE = {"cli", "progress", "images", "models"}
 COMMANDS = {"convert", "enhance", "evaluate", "export", "pages", "report", "train"}
 TOP = {"experiments", "study"}
-TRAINING = ("losses", "train_step", "train_state", "models.vgg", "models.vgg_files")
+TRAINING = ("losses", "train_step", "train_state", "models.vgg", "convert.vgg_files")
 HEAVY = ("tensorflow_datasets", "tensorflow", "grain", "torch")
 
 

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from real_images import read_patches
 
-from dped_jax import convert
+from dped_jax.convert import generators, vgg_files
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.evaluate.batches import folder_batches
 from dped_jax.evaluate.scores import score_batches, summarize
 from dped_jax.images.pixels import to_integers
-from dped_jax.models import vgg_files
 from dped_jax.models.generator import make_eval_step
 from dped_jax.train_state import NetworkState, TrainState, create_train_state, make_optimizer
 from dped_jax.train_step import make_train_step
@@ -24,7 +23,7 @@ SWAPS = np.array([0, 1, 1, 0, 1, 0, 0, 1], bool)  # SPEC: 1 shows the DSLR image
 
 def released(shared_data, name):
     prefix = shared_data / "released_models" / name
-    return convert.convert_generator(convert.read_tensorflow_checkpoint(str(prefix)))
+    return generators.convert_generator(generators.read_tensorflow_checkpoint(str(prefix)))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +68,7 @@ def test_the_golden_photo_differs_by_what_tensorflow_makes_of_variance(shared_da
         for name in ("photos/iphone_1280x720_0.png", "golden/iphone_1280x720_0_iphone_orig.png")
     )
     prefix = shared_data / "released_models" / "iphone_orig"
-    variables = convert.read_tensorflow_checkpoint(str(prefix))
+    variables = generators.read_tensorflow_checkpoint(str(prefix))
     images = np.float32(photo)[None] / np.float32(255)
 
     def exact_moments(x):
@@ -84,7 +83,7 @@ def test_the_golden_photo_differs_by_what_tensorflow_makes_of_variance(shared_da
         to_integers(tensorflow_generator(variables, images, moments))
         for moments in (own_moments, exact_moments)
     )
-    config, params = convert.convert_generator(variables)
+    config, params = generators.convert_generator(variables)
     ours = to_integers(PhotoEnhancer(config, {"params": params})(photo))
     assert np.mean(own != golden) < 1e-4
     assert np.mean(ours != exact) < 1e-4

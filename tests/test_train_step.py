@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from configs import mobile, paper, release
-from dped_jax.models import vgg_files
+from dped_jax.convert import vgg_files
 from dped_jax.train_state import create_train_state, make_optimizer
 from dped_jax.train_step import count_flops, draw_labels, make_train_step
 

@@ -1,6 +1,7 @@
 """What a network costs: multiply-adds, counted in the program that JAX makes of it."""
 
 import math
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -21,12 +22,15 @@ def macs_per_pixel(network: nn.Module) -> float:
 
 
 def _macs(program: jax.extend.core.Jaxpr) -> int:
+    def shape(variable: Any) -> tuple[int, ...]:
+        return variable.aval.shape
+
     total = 0
     for equation in program.eqns:
         for inner in jax.extend.core.jaxprs_in_params(equation.params):
             total += _macs(inner)
-        size = math.prod(equation.outvars[0].aval.shape)
-        left, right = ([v.aval.shape for v in equation.invars] + [(), ()])[:2]
+        size = math.prod(shape(equation.outvars[0]))
+        left, right = ([shape(v) for v in equation.invars] + [(), ()])[:2]
         if equation.primitive.name == "conv_general_dilated":
             numbers = equation.params["dimension_numbers"]
             total += size * math.prod(right) // right[numbers.rhs_spec[0]]

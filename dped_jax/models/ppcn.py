@@ -60,14 +60,14 @@ class PPCN(nn.Module):
         def conv(x: jax.Array, features: int, size: tuple[int, int], dilation: int = 1):
             nonlocal convs
             convs += 1
-            options = {"kernel_init": self.kernel_init, "bias_init": BIAS_INIT}
             return nn.Conv(
                 features,
                 size,
                 kernel_dilation=dilation,
                 dtype=self.dtype,
+                kernel_init=self.kernel_init,
+                bias_init=BIAS_INIT,
                 name=f"conv{convs - 1}",
-                **options,
             )(x)
 
         def norm(x: jax.Array) -> jax.Array:

@@ -93,5 +93,5 @@ def extract_layers(
     """
     inputs = images * vgg_params["input_scale"] - vgg_params["input_mean"]
     convolutions = {name: vgg_params[name] for name in VGG19_KERNEL_SHAPES}
-    features = VGG19(tuple(layers), dtype).apply({"params": convolutions}, inputs)
+    features: Any = VGG19(tuple(layers), dtype).apply({"params": convolutions}, inputs)
     return {layer: jnp.asarray(found, jnp.float32) for layer, found in features.items()}

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from dped_jax import check_config, checkpoint, input_pipeline
 from dped_jax.cli import InputError
+from dped_jax.convert import vgg_files
 from dped_jax.evaluate.scores import format_summary
-from dped_jax.models import vgg_files
 from dped_jax.progress import progress_bar
 from dped_jax.train import metrics_writer, resume
 from dped_jax.train.devices import choose_devices, make_step_on_devices, replicate

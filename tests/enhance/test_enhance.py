@@ -12,8 +12,8 @@ import pytest
 import pyvips
 import tiny
 
-from dped_jax import convert
 from dped_jax.cli import InputError
+from dped_jax.convert import generators
 from dped_jax.enhance.activations import Storage
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.enhance.worker import Settings, Worker, crop_photo, enhance_files, parse_crop, plan
@@ -26,7 +26,7 @@ from dped_jax.images.pixels import to_integers
 def released(shared_data):
     pytest.importorskip("tensorflow", reason="reads TensorFlow checkpoints")
     prefix = str(shared_data / "released_models" / "iphone_orig")
-    config, params = convert.convert_generator(convert.read_tensorflow_checkpoint(prefix))
+    config, params = generators.convert_generator(generators.read_tensorflow_checkpoint(prefix))
     return PhotoEnhancer(config, {"params": params})
 
 

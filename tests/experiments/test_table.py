@@ -10,8 +10,9 @@ import pytest
 import tiny
 
 from configs import table2, table3, table3_small
-from dped_jax import checkpoint, convert, input_pipeline
+from dped_jax import checkpoint, input_pipeline
 from dped_jax.cli import InputError
+from dped_jax.convert import generators
 from dped_jax.evaluate import perceptual
 from dped_jax.evaluate.scores import score_workdir
 from dped_jax.experiments import table
@@ -196,8 +197,10 @@ def test_released_models_give_the_known_scores(shared_data, tmp_path):
         config.dslr_dir = f"{shared_data}/dped_{{phone}}/canon"
     names = {"dong": "dped_srcnn", "ours": "iphone_orig"}
     for method, name in names.items():
-        variables = convert.read_tensorflow_checkpoint(str(shared_data / "released_models" / name))
-        model, params = convert.convert_generator(variables)
+        variables = generators.read_tensorflow_checkpoint(
+            str(shared_data / "released_models" / name)
+        )
+        model, params = generators.convert_generator(variables)
         tiny.write_model(tmp_path / name, model, {"params": params, "batch_stats": {}})
         config.methods[method].workdir = str(tmp_path / name)
     table.make_table(config, tmp_path / "out")

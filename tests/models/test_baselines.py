@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from configs import johnson, paper, srcnn
-from dped_jax.models import vgg, vgg_files
+from dped_jax.convert import vgg_files
+from dped_jax.models import vgg
 from dped_jax.models.baselines import Identity
 from dped_jax.models.generator import make_eval_step, make_generator
 from dped_jax.train_state import create_train_state

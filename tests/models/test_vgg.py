@@ -22,7 +22,8 @@ import scipy.io
 from PIL import Image
 
 from dped_jax.cli import InputError
-from dped_jax.models import vgg, vgg_files
+from dped_jax.convert import vgg_files
+from dped_jax.models import vgg
 
 CHANNELS = {"1": 64, "2": 128, "3": 256, "4": 512, "5": 512}
 CONVS = [f"conv{b}_{i}" for b, n in zip("12345", (2, 2, 4, 4, 4), strict=True) for i in "1234"[:n]]

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
+from fake_devices import xla_flags
 from flax.traverse_util import flatten_dict
 
 from configs import paper
 from dped_jax.cli import InputError
-from dped_jax.models import vgg_files
+from dped_jax.convert import vgg_files
 from dped_jax.train.devices import choose_devices, make_step_on_devices, replicate
 from dped_jax.train_state import create_train_state
 
@@ -94,10 +95,8 @@ ROUNDING = BATCH_SIZE * SIZE**2 * np.finfo(np.float64).eps
 def runs(tmp_path_factory):
     """By number of devices, what a process that has eight of them computed."""
     folder = tmp_path_factory.mktemp("runs")
-    flags = os.environ.get("XLA_FLAGS", "")
-    flags += " --xla_force_host_platform_device_count=8"  # of several, the last one counts
-    environment = os.environ | {"XLA_FLAGS": flags, "JAX_ENABLE_X64": "1"}
-    environment["PYTHONPATH"] = str(tiny.ROOT)
+    environment = os.environ | {"XLA_FLAGS": xla_flags(8), "JAX_ENABLE_X64": "1"}
+    environment["PYTHONPATH"] = f"{tiny.ROOT}{os.pathsep}{tiny.ROOT / 'tests'}"
     done = subprocess.run(
         [sys.executable, __file__, str(folder)],
         env=environment,

@@ -1,11 +1,4 @@
-"""Converts published TensorFlow generators into a workdir.
-
-    python -m dped_jax.convert --checkpoint=models/iphone_orig --workdir=runs/iphone_orig
-
-Needs TensorFlow (pip install tensorflow-cpu), which nothing else in this project does. Takes any
-released net of the residual family (9x9 conv, blocks, two 3x3 convs, 9x9 conv, instance norm),
-SRCNN, and PPCN's teacher and student.
-"""
+"""Generators that were published as TensorFlow checkpoints, as parameters of this project's."""
 
 import pathlib
 from collections.abc import Mapping
@@ -15,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
-from absl import flags
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from dped_jax import checkpoint, cli, config_files
+from dped_jax import config_files
 from dped_jax.cli import InputError
 from dped_jax.models.generator import make_generator
 
@@ -88,9 +80,10 @@ def convert_generator(
     elif variables.keys() & {"W0", "b0"}:
         student = not variables.keys() & {"W5", "W6", "W7"}
         config.generator.architecture = "ppcn_student" if student else "ppcn_teacher"
-        convs = range(5 if student else 8)
-        flat = {f"conv{k}/kernel": variables.get(f"W{k}") for k in convs}
-        flat |= {f"conv{k}/bias": variables.get(f"b{k}") for k in convs}
+        flat = {}
+        for k in range(5 if student else 8):
+            flat[f"conv{k}/kernel"] = variables.get(f"W{k}")
+            flat[f"conv{k}/bias"] = variables.get(f"b{k}")
         for k in range(2 if student else 4):
             flat |= norm(k, f"norm{k}")
     else:
@@ -125,26 +118,3 @@ def _check_shapes(config, variables, flat) -> None:
             f"SRCNN or PPCN); {detail}its variables in the scopes {', '.join(SCOPES)}: "
             f"{listed}{', ...' if used else ''}"
         )
-
-
-def main(argv: list[str]) -> None:
-    """Runs the command."""
-    del argv
-    workdir = pathlib.Path(FLAGS.workdir)
-    if (workdir / "config.json").exists():
-        raise InputError(f"--workdir={workdir}: holds a model already; choose another")
-    config, params = convert_generator(read_tensorflow_checkpoint(FLAGS.checkpoint))
-    checkpoint.write_config(workdir, config)
-    with checkpoint.open_manager(workdir) as manager:
-        checkpoint.save(manager, 0, generator={"params": params, "batch_stats": {}})
-    count = sum(array.size for array in jax.tree.leaves(params))
-    print(f"converted: {workdir}, {config.generator.architecture}, {count:,} parameters")
-    print(f"next: python -m dped_jax.enhance --workdir={workdir} --input=PHOTO --output=FILE")
-
-
-FLAGS = flags.FLAGS
-
-if __name__ == "__main__":
-    flags.DEFINE_string("checkpoint", None, "Prefix of a TensorFlow checkpoint.", required=True)
-    flags.DEFINE_string("workdir", None, "Folder to make.", required=True)
-    cli.run(main)

@@ -8,8 +8,9 @@ import pytest
 import tiny
 from real_images import read_patches
 
-from dped_jax import checkpoint, convert
+from dped_jax import checkpoint
 from dped_jax.cli import InputError
+from dped_jax.convert import generators
 from dped_jax.evaluate import protocols
 from dped_jax.models.generator import make_eval_step
 
@@ -22,7 +23,7 @@ tf = pytest.importorskip("tensorflow", reason="reads TensorFlow checkpoints")
 )
 def test_architecture_is_found_from_the_variables(shared_data, name, blocks, width, count):
     prefix = str(shared_data / "released_models" / name)
-    config, params = convert.convert_generator(convert.read_tensorflow_checkpoint(prefix))
+    config, params = generators.convert_generator(generators.read_tensorflow_checkpoint(prefix))
     assert (config.generator.num_blocks, config.generator.width) == (blocks, width)
     assert sum(leaf.size for leaf in tf.nest.flatten(params)) == count
 
@@ -44,7 +45,9 @@ def test_the_command_makes_a_workdir_that_others_load(shared_data, tmp_path):
 @pytest.mark.parametrize(("name", "count"), [("ppcn_teacher", 21_843), ("ppcn_student", 2_715)])
 def test_ppcn_gives_the_authors_outputs_and_scores(shared_data, tmp_path, name, count):
     prefix = shared_data / "peer_models" / name
-    config, params = convert.convert_generator(convert.read_tensorflow_checkpoint(str(prefix)))
+    config, params = generators.convert_generator(
+        generators.read_tensorflow_checkpoint(str(prefix))
+    )
     assert config.generator.architecture == name
     assert sum(leaf.size for leaf in tf.nest.flatten(params)) == count
     enhance = jax.jit(make_eval_step(config))
@@ -69,19 +72,19 @@ def test_ppcn_gives_the_authors_outputs_and_scores(shared_data, tmp_path, name, 
 
 def test_ppcn_with_a_variable_missing_is_refused(shared_data):
     prefix = str(shared_data / "peer_models" / "ppcn_teacher")
-    variables = convert.read_tensorflow_checkpoint(prefix)
+    variables = generators.read_tensorflow_checkpoint(prefix)
     for name in ("W0", "b7", "Variable_4"):
         rest = {key: value for key, value in variables.items() if key != name}
         with pytest.raises(InputError, match="not a generator of the published families"):
-            convert.convert_generator(rest)
+            generators.convert_generator(rest)
 
 
 def test_what_is_no_generator_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.index does not exist"):
-        convert.read_tensorflow_checkpoint(str(tmp_path / "nowhere"))
+        generators.read_tensorflow_checkpoint(str(tmp_path / "nowhere"))
     (tmp_path / "broken.index").write_bytes(b"not an index")
     with pytest.raises(InputError, match="cannot be read"):
-        convert.read_tensorflow_checkpoint(str(tmp_path / "broken"))
+        generators.read_tensorflow_checkpoint(str(tmp_path / "broken"))
     for variables in ({}, {"W1": np.zeros((9, 9, 3, 8)), "b1": np.zeros(8)}, {"w1": np.zeros(3)}):
         with pytest.raises(InputError, match="not a generator of the published families"):
-            convert.convert_generator(variables)
+            generators.convert_generator(variables)
