@@ -48,6 +48,13 @@ def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> No
     cli.write_atomically(workdir / "config.json", config.to_json(indent=2) + "\n")
 
 
+def _with_tuples(value: Any) -> Any:
+    """What JSON has made lists, as tuples again, which is what configurations have."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(item) for name, item in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
+
+
 def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     """Reads the configuration of a workdir.
 
@@ -56,7 +63,7 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     """
     path = pathlib.Path(workdir) / "config.json"
     try:
-        return ml_collections.ConfigDict(json.loads(path.read_text())).lock()
+        return ml_collections.ConfigDict(_with_tuples(json.loads(path.read_text()))).lock()
     except FileNotFoundError as error:
         remedy = "dped_jax.train and dped_jax.convert make one"
         raise InputError(f"{path}: no such file: {workdir} is not a workdir; {remedy}") from error

@@ -159,18 +159,16 @@ def train_batches(
         flips = rng.random((batch_size, 2)) < 0.5  # drawn for the global batch
         corners = rng.random((batch_size, 2))
         transposed = rng.random(batch_size) < 0.5
-        brightness, color = (
-            rng.standard_normal((batch_size, 1)),
-            rng.standard_normal((batch_size, 3)),
-        )
+        deviations = rng.standard_normal((batch_size, 4))
         pairs = load_pairs(source, indices[own_part])
         if config.data.crop:
             pairs = random_crops(pairs, corners[own_part], config.data.crop)
         if config.data.flip:
             pairs = random_flips(pairs, flips[own_part])
         if config.data.gain or config.data.channel_gain:
-            gains = np.exp(config.data.gain * brightness + config.data.channel_gain * color)
-            pairs = random_gains(pairs, gains[own_part])
+            common, by_channel = deviations[own_part, :1], deviations[own_part, 1:]
+            gains = np.exp(config.data.gain * common + config.data.channel_gain * by_channel)
+            pairs = random_gains(pairs, gains)
         return transposes(pairs, transposed[own_part]) if config.data.transpose else pairs
 
     batches = (

@@ -76,7 +76,7 @@ def test_flips_are_the_same_for_both_images_of_a_pair():
 def test_flips_and_transposes_make_the_eight_symmetries_of_a_square(tiny_config):
     tiny_config.data.flip = tiny_config.data.transpose = True
     batches, _ = draw(tiny_config, 30)
-    plain = input_pipeline.open_split(tiny_config, "train")
+    plain = input_pipeline.open_split(tiny_config.data.data_dir, "custom", "train")
     plain = input_pipeline.load_pairs(plain, range(len(plain)))
     symmetries = [
         (
@@ -132,9 +132,6 @@ def test_crops_are_at_the_same_place_of_both_images(tiny_config):
     tiny_config.data.crop = 30
     batches, _ = draw(tiny_config, 2)
     assert batches[0]["dslr"].shape == (4, 30, 30, 3)
-    tiny_config.data.crop = 101
-    with pytest.raises(InputError, match=r"config\.data\.crop=101"):
-        draw(tiny_config, 1)
 
 
 def test_stored_patches_are_read_as_they_are(shared_data, tmp_path, tiny_config):

@@ -19,7 +19,7 @@ from flax.traverse_util import flatten_dict
 from dped_jax import checkpoint
 from dped_jax.cli import InputError
 from dped_jax.train import metrics_writer
-from dped_jax.train.loop import load_vgg, train
+from dped_jax.train.loop import initial_state, load_vgg, train
 
 TRAIN = "dped_jax.train"
 
@@ -139,7 +139,7 @@ def test_another_config_is_refused_with_the_fields_named(trained):
 def test_the_average_is_what_is_saved_and_started_from(tmp_path, tiny_config):
     tiny_config.loss.texture = 0.0
     tiny_config.train.update({"ema_decay": 0.9, "num_steps": 2})
-    state = train.train(tiny_config, tmp_path / "first")
+    state = train(tiny_config, tmp_path / "first")
     _, variables, _ = checkpoint.load_generator(tmp_path / "first", "newest")
     saved, averaged, last = (
         flatten_dict(jax.device_get(tree), sep="/")
@@ -151,7 +151,7 @@ def test_the_average_is_what_is_saved_and_started_from(tmp_path, tiny_config):
     assert any(np.any(saved[name] != last[name]) for name in saved)
 
     tiny_config.train.init_from = str(tmp_path / "first")
-    start, _ = train.initial_state(tiny_config, tmp_path / "second")
+    start, _ = initial_state(tiny_config, tmp_path / "second")
     for tree in (start.generator.variables, start.averaged):
         for name, array in flatten_dict(jax.device_get(tree), sep="/").items():
             np.testing.assert_array_equal(array, averaged[name])
