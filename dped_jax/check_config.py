@@ -12,12 +12,11 @@ import ml_collections
 from flax.traverse_util import flatten_dict
 
 from dped_jax.cli import InputError
-from dped_jax.convert.vgg_files import REMEDY
 from dped_jax.input_pipeline import PATCH_SIZE
 from dped_jax.metrics import MIN_MS_SSIM_SIDE
 from dped_jax.models import discriminator, generator
 from dped_jax.models.layers import INITIALIZERS, NORMS
-from dped_jax.models.vgg import VGG19_RELU_LAYERS
+from dped_jax.models.vgg import VGG19_RELU_LAYERS, WEIGHT_FILES
 from dped_jax.train_step import DEFINITIONS
 
 Rule = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what to use instead
@@ -141,7 +140,9 @@ def check_fields(config: dict[str, Any], fields: dict[str, Rule], where: str) ->
 def check_weights_file(path: str, where: str) -> None:
     """Raises InputError where VGG-19 weights are to come from a file that does not exist."""
     if path != "random" and not os.path.isfile(path):
-        raise InputError(f"{where}={path!r}: no such file; {REMEDY}, or random to try things out")
+        raise InputError(
+            f"{where}={path!r}: no such file; {WEIGHT_FILES}, or random to try things out"
+        )
 
 
 def check(config: ml_collections.ConfigDict, where: str = "config") -> None:

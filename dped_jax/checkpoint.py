@@ -17,23 +17,18 @@ import pathlib
 import shutil
 import tempfile
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flax.serialization
 import jax
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from dped_jax import cli
 from dped_jax.cli import InputError
-
-if TYPE_CHECKING:  # inference reads checkpoints without what training needs
-    from dped_jax.train_state import TrainState
 
 Tree = dict[str, Any]
 
@@ -103,18 +98,6 @@ def _checksums(items: dict[str, dict[str, np.ndarray]]) -> dict[str, int]:
     }
 
 
-def _split_state(state: "TrainState") -> tuple[Tree, Tree]:
-    training = {
-        "step": state.step,
-        "key": state.key,
-        "generator_opt_state": state.generator.opt_state,
-        "discriminator": state.discriminator,
-    }
-    if state.averaged is not None:
-        training["generator"] = state.generator.variables
-    return state.model, training
-
-
 def save(
     manager: ocp.CheckpointManager,
     step: int,
@@ -162,15 +145,12 @@ def _check_space(folder: pathlib.Path, num_bytes: int) -> None:
         raise OSError(f"{folder}: {problem}; {remedy}") from error
 
 
-def save_state(manager, state: "TrainState", data_state: Tree, metrics: dict | None) -> None:
-    """Saves a whole training state at its step; arguments as `save`."""
-    generator, training = _split_state(state)
-    items = {"generator": generator, "training": training}
-    save(manager, int(state.step), **items, data_state=data_state, metrics=metrics)
+def restore(manager: ocp.CheckpointManager, step: int, items: list[str]) -> dict[str, Tree]:
+    """Restores items as flat trees of checked arrays by path, and `meta`.
 
-
-def _restore(manager: ocp.CheckpointManager, step: int, items: list[str]) -> dict[str, Tree]:
-    """Restores items as flat trees of checked arrays, and `meta`."""
+    Raises:
+      UnreadableError: the checkpoint is damaged.
+    """
     args: Tree = {item: ocp.args.StandardRestore() for item in items}
     args["meta"] = ocp.args.JsonRestore()
     try:
@@ -201,51 +181,6 @@ def fill(template: Any, arrays: dict[str, np.ndarray], where: object) -> Any:
             raise InputError(f"{where}: {path} is {found}: another network was saved there")
         flat[path] = array
     return flax.serialization.from_state_dict(template, unflatten_dict(flat, sep="/"))
-
-
-def restore_state(
-    workdir: pathlib.Path, template: "TrainState"
-) -> "tuple[TrainState, Tree] | None":
-    """Restores the newest checkpoint that can be read; damaged ones are moved to `unreadable/`.
-
-    Args:
-      workdir: the run's.
-      template: a state of the run's configuration.
-
-    Returns:
-      The state and the input iterator's state, or None where no checkpoint is left.
-
-    Raises:
-      InputError: the workdir holds a converted model, or another network.
-    """
-    steps = list_steps(workdir)
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("before any process changes them")
-    for step in reversed(steps):
-        where = workdir / "checkpoints" / str(step)
-        if not (where / "training").exists() and (where / "generator").exists():
-            remedy = f"to go on from it give another --workdir --config.train.init_from={workdir}"
-            raise InputError(f"{workdir}: holds a model without training state; {remedy}")
-        try:
-            with open_manager(workdir, read_only=True) as manager:
-                restored = _restore(manager, step, ["generator", "training"])
-        except UnreadableError as error:
-            logging.warning("checkpoint %s cannot be read, trying the one before: %s", where, error)
-            if jax.process_index() == 0:
-                (workdir / "unreadable").mkdir(exist_ok=True)
-                os.replace(where, workdir / "unreadable" / str(step))
-            continue
-        generator, training = (
-            fill(part, restored[item], where)
-            for part, item in zip(_split_state(template), ("generator", "training"), strict=True)
-        )
-        opt_state = training.pop("generator_opt_state")
-        averaged = None if template.averaged is None else generator
-        generator = training.pop("generator", generator)
-        generator = template.generator.replace(**generator, opt_state=opt_state)
-        state = template.replace(generator=generator, averaged=averaged, **training)
-        return state, restored["meta"]["data_state"]
-    return None
 
 
 def list_steps(workdir: pathlib.Path) -> list[int]:
@@ -280,7 +215,7 @@ def load_generator(
         if step not in steps:
             raise InputError(f"--step={which}: {workdir} has best, newest and {steps}")
         try:
-            arrays = _restore(manager, step, ["generator"])["generator"]
+            arrays = restore(manager, step, ["generator"])["generator"]
         except UnreadableError as error:
             where, others = manager.directory / str(step), [s for s in steps if s != step]
             remedy = f"--step chooses another of {others}"

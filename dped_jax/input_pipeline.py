@@ -4,9 +4,6 @@ Images are RGB, NHWC, uint8. The order is a function of the seed and the positio
 global batches come on any number of processes, each of which decodes its own contiguous part.
 """
 
-import contextlib
-import hashlib
-import json
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,9 +14,7 @@ import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dped_jax import cli
 from dped_jax.cli import InputError
-from dped_jax.progress import progress_bar
 
 PATCH_SIZE = 100  # pixels (section 3.2.1)
 DATASET_VERSION = "1.1.0"  # what data_builders.dped.build makes
@@ -33,7 +28,8 @@ def dataset_folder(data_dir: str | pathlib.Path, phone: str) -> pathlib.Path:
     return pathlib.Path(data_dir).expanduser() / "dped" / phone
 
 
-def _open_dataset(data_dir: str | pathlib.Path, phone: str) -> tfds.core.DatasetBuilder:
+def open_dataset(data_dir: str | pathlib.Path, phone: str) -> tfds.core.DatasetBuilder:
+    """Opens what data_builders.dped.build has made; InputError where there is nothing such."""
     folder = dataset_folder(data_dir, phone)
     versions = sorted(file.parent.name for file in folder.glob("*/dataset_info.json"))
     if DATASET_VERSION in versions:
@@ -59,7 +55,7 @@ def open_split(data_dir: str | pathlib.Path, phone: str, split: str) -> Sequence
     Raises:
       InputError: there is no such dataset, it is of another version, or it lacks the split.
     """
-    builder, folder = _open_dataset(data_dir, phone), dataset_folder(data_dir, phone)
+    builder, folder = open_dataset(data_dir, phone), dataset_folder(data_dir, phone)
     if split not in builder.info.splits or not builder.info.splits[split].num_examples:
         raise InputError(f"config.data: the dataset in {folder} has no {split} split")
     skip = {name: tfds.decode.SkipDecoding() for name in ("phone", "dslr")}
@@ -68,51 +64,6 @@ def open_split(data_dir: str | pathlib.Path, phone: str, split: str) -> Sequence
     except NotImplementedError as error:
         problem = f"the dataset in {folder} is not in array_record format"
         raise InputError(f"config.data.data_dir: {problem}: {_REMEDY}{phone}") from error
-
-
-def fingerprint(data_dir: str | pathlib.Path, phone: str) -> dict[str, Any]:
-    """What two datasets of the same contents have in common, wherever they are.
-
-    The files are read once: their checksums are kept beside them, where that can be written, and
-    hold as long as their sizes and times of change do.
-
-    Returns:
-      "name", "version" and "splits": by name {"pairs": how many, "sha256": [of every shard]}.
-
-    Raises:
-      InputError: there is no such dataset, or it is of another version.
-      OSError: a file of it cannot be read.
-    """
-    splits = _open_dataset(data_dir, phone).info.splits
-    shards = {name: [pathlib.Path(file) for file in splits[name].filepaths] for name in splits}
-    kept = dataset_folder(data_dir, phone) / DATASET_VERSION / "checksums.json"
-    try:
-        known = json.loads(kept.read_text())
-    except (OSError, ValueError):
-        known = {}
-    found = {}
-    files = [file for name in shards for file in shards[name]]
-    for file in progress_bar(files, "checksums of the dataset", leave=False, unit=" files"):
-        stamp = [file.stat().st_size, file.stat().st_mtime_ns]
-        found[file.name] = known.get(file.name)
-        if not found[file.name] or found[file.name]["stamp"] != stamp:
-            with file.open("rb") as opened:
-                sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-            found[file.name] = {"stamp": stamp, "sha256": sha256}
-    if found != known:
-        with contextlib.suppress(OSError):  # a dataset may lie where nobody can write
-            cli.write_atomically(kept, json.dumps(found, indent=2) + "\n")
-    return {
-        "name": f"dped/{phone}",
-        "version": DATASET_VERSION,
-        "splits": {
-            name: {
-                "pairs": splits[name].num_examples,
-                "sha256": [found[file.name]["sha256"] for file in shards[name]],
-            }
-            for name in splits
-        },
-    }
 
 
 def load_pairs(source: Sequence[dict[str, Any]], indices: Sequence[int]) -> Pairs:

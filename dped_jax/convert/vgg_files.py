@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from dped_jax.cli import InputError
-from dped_jax.models.vgg import VGG19_KERNEL_SHAPES
+from dped_jax.models.vgg import VGG19_KERNEL_SHAPES, WEIGHT_FILES
 
 _MAT_AXES = (1, 0, 2, 3)  # stored W, H, in, out
 _TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
@@ -26,11 +26,6 @@ _KNOWN_CHECKSUMS = {
     "md5 cbe5617147190e668d6c5d5026f83318": "vgg19_weights_….h5 of Keras",
     "sha256 dcbb9e9d": "vgg19-dcbb9e9d.pth of torchvision",
 }
-REMEDY = (
-    "use imagenet-vgg-verydeep-19.mat (vlfeat.org/matconvnet/models), vgg19-dcbb9e9d.pth "
-    "(download.pytorch.org/models), model.safetensors (huggingface.co/timm/vgg19.tv_in1k) or "
-    "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 (Keras)"
-)
 
 
 def random_vgg_params(seed: int) -> dict[str, Any]:
@@ -74,7 +69,7 @@ def load_vgg_params(path: str | os.PathLike) -> dict[str, Any]:
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise InputError(
-            f"{path}: no such file; {REMEDY}, or try things out with --config.vgg.weights=random"
+            f"{path}: no such file; {WEIGHT_FILES}, or try out --config.vgg.weights=random"
         )
     try:
         reader, layout, algorithm = _reader(path)
@@ -84,7 +79,7 @@ def load_vgg_params(path: str | os.PathLike) -> dict[str, Any]:
     except Exception as error:  # whatever five parsers raise on damaged files
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(
-            f"{path}: damaged, or not VGG-19 weights ({reason}); fetch it again or {REMEDY}"
+            f"{path}: damaged, or not VGG-19 weights ({reason}); fetch it again or {WEIGHT_FILES}"
         ) from error
     _check_layers(path, vgg_params)
     logging.info("%s: VGG-19 weights in %s", path, layout)
@@ -115,9 +110,11 @@ def _check_layers(path: str, vgg_params: dict[str, Any]) -> None:
         shapes = {key: array.shape for key, array in layer.items()}
         if shapes != {"kernel": shape, "bias": shape[-1:]}:
             found = f"has {shapes}, expected a kernel {shape}" if layer else "is missing"
-            raise InputError(f"{path}: not VGG-19: {name} {found}; {REMEDY}")
+            raise InputError(f"{path}: not VGG-19: {name} {found}; {WEIGHT_FILES}")
         if not all(np.isfinite(array).all() for array in layer.values()):
-            raise InputError(f"{path}: damaged: {name} has values that are not finite; {REMEDY}")
+            raise InputError(
+                f"{path}: damaged: {name} has values that are not finite; {WEIGHT_FILES}"
+            )
 
 
 def _reader(path: str) -> tuple[Callable[[str], dict[str, Any]], str, str]:
@@ -138,7 +135,7 @@ def _reader(path: str) -> tuple[Callable[[str], dict[str, Any]], str, str]:
         what = "a MATLAB 7.3 file, where the published one is of version 5"
     elif head.lstrip().startswith(b"<"):
         what = "a web page, not weights: the download went wrong"
-    raise InputError(f"{path}: {what}; {REMEDY}")
+    raise InputError(f"{path}: {what}; {WEIGHT_FILES}")
 
 
 def _read_mat(path: str) -> dict[str, Any]:
@@ -146,7 +143,7 @@ def _read_mat(path: str) -> dict[str, Any]:
 
     contents = scipy.io.loadmat(path, variable_names=["layers", "normalization", "meta"])
     if "layers" not in contents:
-        raise InputError(f"{path}: not VGG-19: it has no variable `layers`; {REMEDY}")
+        raise InputError(f"{path}: not VGG-19: it has no variable `layers`; {WEIGHT_FILES}")
     # The field that holds (kernel, bias) is the first in older files and the third in newer ones.
     found = [
         tuple(field.flat)
@@ -175,7 +172,7 @@ def _read_torch(path: str) -> dict[str, Any]:
         ) from error
     except pickle.UnpicklingError as error:  # whose text recommends to execute the file
         raise InputError(
-            f"{path}: damaged, or it holds more than tensors and is not executed; {REMEDY}"
+            f"{path}: damaged, or it holds more than tensors and is not executed; {WEIGHT_FILES}"
         ) from error
     return _torchvision_params(tensors, lambda key: tensors[key].float().numpy())
 

@@ -9,6 +9,7 @@ from absl import logging
 
 from dped_jax import input_pipeline, metrics
 from dped_jax.cli import InputError
+from dped_jax.cli.progress import progress_bar
 from dped_jax.images.folders import (
     MissingPicturesError,
     list_images,
@@ -16,7 +17,6 @@ from dped_jax.images.folders import (
     read_image,
     some,
 )
-from dped_jax.progress import progress_bar
 
 Batch = dict[str, np.ndarray]  # (n, H, W, 3) uint8 by name: "phone", "dslr", "enhanced"
 

@@ -3,7 +3,7 @@
 What a model has seen is the train split of the dataset that its workdir names, and of those of the
 workdirs that it was started from (`train.init_from`). The builder keeps the splits of one dataset
 apart, so the dataset that a model was trained on needs no reading, wherever it lies now: its
-fingerprint tells (see `input_pipeline.fingerprint`). Of any other dataset the train split is
+fingerprint tells (see `train.fingerprint`). Of any other dataset the train split is
 compared with the patches to be scored:
 
 - A DSLR patch with the same bytes is the same patch: refused. Blank patches (sky) are passed over,
@@ -29,9 +29,10 @@ from absl import logging
 
 from dped_jax import checkpoint, input_pipeline
 from dped_jax.cli import InputError
+from dped_jax.cli.progress import progress_bar
 from dped_jax.images.folders import some
-from dped_jax.progress import progress_bar
 from dped_jax.train import resume
+from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
 
 BLANK_RANGE = 8  # levels; a patch whose channels all vary less looks like any other blank one
 SHOWN = 3  # names in a message about many
@@ -138,9 +139,7 @@ def _is_converted(workdir: pathlib.Path) -> bool:
 
 def _same_split(recorded: dict[str, Any], dataset: tuple[str, str], split: str) -> bool:
     """Whether a split of a dataset is, byte for byte, that of the dataset that was recorded."""
-    return recorded["splits"].get(split) == input_pipeline.fingerprint(*dataset)["splits"].get(
-        split
-    )
+    return recorded["splits"].get(split) == dataset_fingerprint(*dataset)["splits"].get(split)
 
 
 def _compare(

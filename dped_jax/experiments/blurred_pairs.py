@@ -17,7 +17,8 @@ import jax
 import numpy as np
 from absl import flags
 
-from dped_jax import cli, config_files, losses
+from dped_jax import cli, losses
+from dped_jax.cli import config_files
 from dped_jax.evaluate.batches import folder_batches
 from dped_jax.images.folders import matching_images
 from dped_jax.images.pixels import to_float, to_integers

@@ -14,7 +14,8 @@ from typing import Any
 import ml_collections
 from absl import flags
 
-from dped_jax import check_config, cli, config_files
+from dped_jax import check_config, cli
+from dped_jax.cli import config_files
 from dped_jax.experiments import training
 from dped_jax.pages import outputs, web_page
 from dped_jax.train.metrics_writer import read_metrics

@@ -26,11 +26,11 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from dped_jax import cli, config_files, losses
-from dped_jax.cli import InputError
+from dped_jax import cli, losses
+from dped_jax.cli import InputError, config_files
+from dped_jax.cli.progress import progress_bar
 from dped_jax.images.folders import matching_images, read_image
 from dped_jax.pages import outputs, web_page
-from dped_jax.progress import progress_bar
 
 TITLE = "Figure 6: MSE and colour loss against shift"
 WINDOW = 50  # pixels a side that are compared

@@ -16,8 +16,8 @@ import ml_collections
 import numpy as np
 from absl import flags, logging
 
-from dped_jax import cli, config_files, input_pipeline
-from dped_jax.cli import InputError
+from dped_jax import cli, input_pipeline
+from dped_jax.cli import InputError, config_files
 from dped_jax.evaluate import held_out, perceptual
 from dped_jax.evaluate.batches import folder_batches, split_batches
 from dped_jax.evaluate.scores import (

@@ -5,8 +5,9 @@ import pathlib
 import ml_collections
 from absl import logging
 
-from dped_jax import checkpoint, input_pipeline
+from dped_jax import checkpoint
 from dped_jax.train import resume
+from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
 from dped_jax.train.loop import train
 
 
@@ -25,7 +26,7 @@ def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
     if steps and steps[-1] == config.train.num_steps:
         dataset = config.data.data_dir, config.data.phone
         moved = checkpoint.read_config(workdir).data.data_dir != dataset[0]
-        resume.compare(workdir, config, input_pipeline.fingerprint(*dataset) if moved else None)
+        resume.compare(workdir, config, dataset_fingerprint(*dataset) if moved else None)
         logging.info("%s: trained already", workdir)
         return
     logging.info("training %s for %d steps", workdir, config.train.num_steps)

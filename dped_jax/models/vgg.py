@@ -26,6 +26,12 @@ VGG19_RELU_LAYERS = tuple(f"relu{name}" for name in _NAMES)
 VGG19_KERNEL_SHAPES = {
     f"conv{name}": (3, 3, *_CHANNELS[i : i + 2]) for i, name in enumerate(_NAMES)
 }
+# Where weights come from; `convert.vgg_files` reads them.
+WEIGHT_FILES = (
+    "use imagenet-vgg-verydeep-19.mat (vlfeat.org/matconvnet/models), vgg19-dcbb9e9d.pth "
+    "(download.pytorch.org/models), model.safetensors (huggingface.co/timm/vgg19.tv_in1k) or "
+    "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 (Keras)"
+)
 
 
 class VGG19(nn.Module):

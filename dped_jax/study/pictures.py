@@ -12,8 +12,8 @@ import numpy as np
 import pyvips
 
 from dped_jax.cli import InputError
+from dped_jax.cli.progress import progress_bar
 from dped_jax.images import photo_files
-from dped_jax.progress import progress_bar
 from dped_jax.study.definition import Group, Study
 
 Picture = tuple[str, str, str]  # group, picture, class

@@ -12,8 +12,8 @@ import pathlib
 import jax
 from absl import flags
 
-from dped_jax import cli, config_files
-from dped_jax.cli import InputError
+from dped_jax import cli
+from dped_jax.cli import InputError, config_files
 from dped_jax.train.loop import train
 
 

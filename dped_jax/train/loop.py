@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from dped_jax import check_config, checkpoint, input_pipeline
 from dped_jax.cli import InputError
+from dped_jax.cli.progress import progress_bar
 from dped_jax.convert import vgg_files
 from dped_jax.evaluate.scores import format_summary
-from dped_jax.progress import progress_bar
-from dped_jax.train import metrics_writer, resume
+from dped_jax.train import metrics_writer, resume, saved_state
 from dped_jax.train.devices import choose_devices, make_step_on_devices, replicate
+from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
 from dped_jax.train.validation import make_samples, make_validation
 from dped_jax.train_state import TrainState, create_train_state
 from dped_jax.train_step import count_flops
@@ -39,7 +40,7 @@ def initial_state(
 ) -> tuple[TrainState, dict[str, Any] | None]:
     """The state to go on from and the input iterator's: restored, from `init_from`, or fresh."""
     state = create_train_state(config, jax.random.PRNGKey(config.seed))
-    restored = checkpoint.restore_state(workdir, state)
+    restored = saved_state.restore_state(workdir, state)
     if restored:
         step, num_steps = int(restored[0].step), config.train.num_steps
         if step > num_steps:
@@ -137,7 +138,7 @@ def train(
     )
     source = input_pipeline.open_split(*dataset, "validation")
     validate, samples = make_validation(config, source), make_samples(config, source)
-    fingerprint = input_pipeline.fingerprint(*dataset)
+    fingerprint = dataset_fingerprint(*dataset)
     resume.compare(workdir, config, fingerprint)
     vgg_params = load_vgg(config)
     state, data_state = initial_state(config, workdir)
@@ -179,5 +180,5 @@ def train(
                 scores = validate(state) if evaluating else None
                 if scores and writer:
                     report_validation(writer, step, scores, samples(state))
-                checkpoint.save_state(manager, state, batches.get_state(), scores)
+                saved_state.save_state(manager, state, batches.get_state(), scores)
     return state

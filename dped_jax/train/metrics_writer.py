@@ -118,7 +118,7 @@ def describe_start(
       config: the experiment.
       state: the first one, of this start.
       devices: those that are used.
-      splits: of the dataset, as from `input_pipeline.fingerprint`.
+      splits: of the dataset, as from `train.fingerprint`.
       flops: of a step, on all devices together.
     """
     size, batch_size = config.data.crop or 100, config.train.batch_size

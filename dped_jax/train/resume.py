@@ -3,7 +3,7 @@
 config.json           the configuration, as of the last start
 config_history.jsonl  what it was before: a line whenever fields were changed, {"step": the last
                       one with these values, "earlier": {field: value}}
-dataset.json          of the dataset, see `input_pipeline.fingerprint`
+dataset.json          of the dataset, see `train.fingerprint`
 """
 
 import json

@@ -14,10 +14,11 @@ import tiny
 from configs import paper
 from data_builders.dped.dped_dataset_builder import Builder
 from data_builders.dped.patch_pairs import Pair
-from dped_jax import checkpoint, input_pipeline
+from dped_jax import checkpoint
 from dped_jax.evaluate import held_out
 from dped_jax.evaluate.held_out import SeenInTrainingError, check_held_out
 from dped_jax.train import resume
+from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
 
 NOT_BLANK = held_out.BLANK_RANGE
 
@@ -57,7 +58,7 @@ class Folder:
         config.train.init_from = init_from and str(self.root / init_from)
         checkpoint.write_config(self.root / name, config)
         if not is_old:
-            resume.record(self.root / name, config, input_pipeline.fingerprint(*dataset), step=0)
+            resume.record(self.root / name, config, dataset_fingerprint(*dataset), step=0)
         for item in ("generator", "training"):
             (self.root / name / "checkpoints" / "1" / item).mkdir(parents=True)
         return self.root / name

@@ -10,12 +10,13 @@ import pytest
 import tiny
 
 from configs import table2, table3, table3_small
-from dped_jax import checkpoint, input_pipeline
+from dped_jax import input_pipeline
 from dped_jax.cli import InputError
 from dped_jax.convert import generators
 from dped_jax.evaluate import perceptual
 from dped_jax.evaluate.scores import score_workdir
 from dped_jax.experiments import table
+from dped_jax.train import saved_state
 
 STEPS = 4
 
@@ -109,7 +110,7 @@ def test_interrupted_table_goes_on(config, tiny_config, tmp_path, monkeypatch):
     config.rows = ("net", "second")
     table.make_table(config, tmp_path / "whole")
 
-    save, saved = checkpoint.save_state, []
+    save, saved = saved_state.save_state, []
 
     def stopping(*args):
         save(*args)
@@ -117,10 +118,10 @@ def test_interrupted_table_goes_on(config, tiny_config, tmp_path, monkeypatch):
         if len(saved) == STEPS + 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoint, "save_state", stopping)
+    monkeypatch.setattr(saved_state, "save_state", stopping)
     with pytest.raises(KeyboardInterrupt):
         table.make_table(config, tmp_path / "stopped")
-    monkeypatch.setattr(checkpoint, "save_state", save)
+    monkeypatch.setattr(saved_state, "save_state", save)
     assert not (tmp_path / "stopped/results.json").exists()
     first = tmp_path / "stopped/models/net_custom_0/metrics.jsonl"
     written = first.stat().st_mtime_ns

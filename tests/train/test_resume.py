@@ -11,6 +11,7 @@ from test_train import saved_arrays
 from dped_jax import checkpoint, input_pipeline
 from dped_jax.cli import InputError
 from dped_jax.train import resume
+from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
 from dped_jax.train.loop import train
 
 FREE = {
@@ -136,12 +137,12 @@ def test_a_workdir_of_before_fingerprints_goes_on_and_gets_one(run, tmp_path):
     config.data.data_dir = checkpoint.read_config(workdir).data.data_dir
     config.train.num_steps = 5
     train(config, workdir)
-    expected = input_pipeline.fingerprint(config.data.data_dir, "custom")
+    expected = dataset_fingerprint(config.data.data_dir, "custom")
     assert resume.read_dataset(workdir) == expected
 
 
 def test_equal_datasets_have_equal_fingerprints_and_files_are_read_once(tiny_data, tmp_path):
-    original = input_pipeline.fingerprint(tiny_data, "custom")
+    original = dataset_fingerprint(tiny_data, "custom")
     assert original["name"] == "dped/custom"
     assert {name: split["pairs"] for name, split in original["splits"].items()} == {
         "train": 14,
@@ -149,24 +150,24 @@ def test_equal_datasets_have_equal_fingerprints_and_files_are_read_once(tiny_dat
         "test": 3,
     }
     copied = shutil.copytree(tiny_data, tmp_path / "copy")
-    assert input_pipeline.fingerprint(copied, "custom") == original
+    assert dataset_fingerprint(copied, "custom") == original
     (kept,) = copied.rglob("checksums.json")
     checksums = json.loads(kept.read_text())
     for checksum in checksums.values():
         checksum["sha256"] = "as kept"
     kept.write_text(json.dumps(checksums))
-    kept_ones = input_pipeline.fingerprint(copied, "custom")
+    kept_ones = dataset_fingerprint(copied, "custom")
     assert kept_ones["splits"]["train"]["sha256"] == ["as kept"]
 
 
 def test_a_changed_file_is_noticed(tiny_data, tmp_path):
     copied = shutil.copytree(tiny_data, tmp_path / "copy")
-    original = input_pipeline.fingerprint(copied, "custom")
+    original = dataset_fingerprint(copied, "custom")
     (shard,) = copied.rglob("*train.array_record*")
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
-    changed = input_pipeline.fingerprint(copied, "custom")
+    changed = dataset_fingerprint(copied, "custom")
     assert changed["splits"]["train"] != original["splits"]["train"]
     assert changed["splits"]["test"] == original["splits"]["test"]
 
@@ -179,7 +180,7 @@ def test_a_dataset_where_nobody_can_write_is_read_all_the_same(tiny_data, tmp_pa
     def refusing(path, content):
         raise PermissionError(path)
 
-    monkeypatch.setattr(input_pipeline.cli, "write_atomically", refusing)
-    found = input_pipeline.fingerprint(copied, "custom")
+    monkeypatch.setattr(fingerprint.cli, "write_atomically", refusing)
+    found = dataset_fingerprint(copied, "custom")
     monkeypatch.undo()
-    assert found == input_pipeline.fingerprint(tiny_data, "custom")
+    assert found == dataset_fingerprint(tiny_data, "custom")

@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from configs import paper, small, table3_small
-from dped_jax import config_files
+from dped_jax.cli import config_files
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_path_that_is_not_here_is_the_projects(elsewhere):
     found = config_files.find("configs/small.py")
     assert found == tiny.ROOT / "configs" / "small.py"
     assert config_files.load(found).to_json() == small.get_config().to_json()
-    with pytest.raises(ValueError, match=r"no such file; configs/ of dped_jax has cpu\.py, "):
+    with pytest.raises(ValueError, match=r"no such file; configs/ of dped_jax has demo\.py, "):
         config_files.find("other/small.py")
 
 

@@ -18,7 +18,7 @@ class InputError(Exception):
 
 
 def _own_or_error(record: std_logging.LogRecord) -> bool:
-    own = pathlib.Path(__file__).parent in pathlib.Path(record.pathname).parents
+    own = pathlib.Path(__file__).parents[1] in pathlib.Path(record.pathname).parents
     return own or record.levelno >= std_logging.ERROR
 
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from data_builders.dped import progress as data_builders_progress
-from dped_jax import progress as dped_jax_progress
+from dped_jax.cli import progress as dped_jax_progress
 
 
 class Stream(io.StringIO):
