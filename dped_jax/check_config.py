@@ -12,12 +12,11 @@ import ml_collections
 from flax.traverse_util import flatten_dict
 
 from dped_jax.cli import InputError
-from dped_jax.convert.vgg_files import REMEDY
 from dped_jax.input_pipeline import PATCH_SIZE
 from dped_jax.metrics import MIN_MS_SSIM_SIDE
 from dped_jax.models import discriminator, generator
 from dped_jax.models.layers import INITIALIZERS, NORMS
-from dped_jax.models.vgg import VGG19_RELU_LAYERS
+from dped_jax.models.vgg import REMEDY, VGG19_RELU_LAYERS
 from dped_jax.train_step import DEFINITIONS
 
 Rule = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what to use instead

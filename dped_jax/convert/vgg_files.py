@@ -12,7 +12,7 @@ import numpy as np
 from absl import logging
 
 from dped_jax.cli import InputError
-from dped_jax.models.vgg import VGG19_KERNEL_SHAPES
+from dped_jax.models.vgg import REMEDY, VGG19_KERNEL_SHAPES
 
 _MAT_AXES = (1, 0, 2, 3)  # stored W, H, in, out
 _TORCHVISION_INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
@@ -26,11 +26,6 @@ _KNOWN_CHECKSUMS = {
     "md5 cbe5617147190e668d6c5d5026f83318": "vgg19_weights_….h5 of Keras",
     "sha256 dcbb9e9d": "vgg19-dcbb9e9d.pth of torchvision",
 }
-REMEDY = (
-    "use imagenet-vgg-verydeep-19.mat (vlfeat.org/matconvnet/models), vgg19-dcbb9e9d.pth "
-    "(download.pytorch.org/models), model.safetensors (huggingface.co/timm/vgg19.tv_in1k) or "
-    "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 (Keras)"
-)
 
 
 def random_vgg_params(seed: int) -> dict[str, Any]:

@@ -21,6 +21,12 @@ _BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 _CHANNELS = [3] + [channels for convolutions, channels in _BLOCKS for _ in range(convolutions)]
 _NAMES = [f"{b}_{i}" for b, (n, _) in enumerate(_BLOCKS, 1) for i in range(1, n + 1)]
 
+REMEDY = (
+    "use imagenet-vgg-verydeep-19.mat (vlfeat.org/matconvnet/models), vgg19-dcbb9e9d.pth "
+    "(download.pytorch.org/models), model.safetensors (huggingface.co/timm/vgg19.tv_in1k) or "
+    "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5 (Keras)"
+)
+
 VGG19_RELU_LAYERS = tuple(f"relu{name}" for name in _NAMES)
 # HWIO. With the biases (out,) they add up to 20,024,384 parameters.
 VGG19_KERNEL_SHAPES = {
