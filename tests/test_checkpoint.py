@@ -84,7 +84,7 @@ def test_configurations_survive_the_round_trip(tmp_path):
     checkpoint.write_config(tmp_path, config)
     resume.compare(tmp_path, config)
     read = checkpoint.read_config(tmp_path)
-    assert read.to_dict() == config.to_dict()
+    assert read.to_json() == config.to_json()  # which has no tuples
     shapes = [
         jax.eval_shape(make_generator(c).init, jax.random.PRNGKey(0), np.zeros((1, 20, 20, 3)))
         for c in (config, read)

@@ -62,7 +62,7 @@ def run(present):
     config.generator.num_blocks, config.generator.width = 1, 4
     config.generator.kernel_init = "he_normal"
     config.discriminator.width = 1 / 32
-    config.vgg.layer = "relu1_1"
+    config.vgg.layers = (("relu1_1", 1.0),)
     assert config.train.batch_size == BATCH_SIZE
     config.compute_dtype = "float64"
     present = jax.devices()[:present]
