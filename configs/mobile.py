@@ -3,7 +3,11 @@
     python -m dped_jax.train --config=configs/mobile.py --workdir=runs/mobile \
         --config.data.data_dir=data/tfds --config.data.phone=iphone
 
-PLACEHOLDER
+TIME_AND_SCORES
+The gains keep a few hundred pairs from being learnt by heart. The model is the average of the last
+few hundred steps: single checks of it hardly differ, while those of the network under training
+differ by up to 0.9 dB, so that the best of them would be one of chance. With
+`--config.generator.width=12` a pixel costs 2.9K multiply-adds instead of 4.8K.
 """
 
 import ml_collections
@@ -16,9 +20,11 @@ def get_config() -> ml_collections.ConfigDict:
     config = paper.get_config()
     config.data.flip = True
     config.data.transpose = True
+    config.data.gain = 0.25
+    config.data.channel_gain = 0.1
     config.generator.architecture = "unet"
-    config.generator.width = 12  # 4.7K multiply-adds a pixel; 8 makes 2.3K
-    config.generator.num_levels = 3
+    config.generator.width = 16
+    config.generator.num_levels = 2  # with three, 200 pairs are learnt by heart sooner
     config.generator.kernel_init = "he_normal"
     config.loss.color = 0.0
     config.loss.texture = 0.0
@@ -26,15 +32,15 @@ def get_config() -> ml_collections.ConfigDict:
     config.loss.tv = 0.0
     config.loss.l1 = 1.0
     config.loss.ms_ssim = 0.5
-    config.train.batch_size = 10
-    config.train.num_steps = 3_000
-    config.train.learning_rate = 2e-3
+    config.train.batch_size = 5
+    config.train.num_steps = 8_000
+    config.train.learning_rate = 3e-3
     config.train.schedule = "cosine"
     config.train.warmup_steps = config.train.get_ref("num_steps") // 30
     config.train.adam_b2 = 0.99
     config.train.weight_decay = 0.05
     config.train.clip_norm = 1.0
     config.train.ema_decay = 0.998
-    config.train.eval_every_steps = 500
-    config.train.checkpoint_every_steps = 500
+    config.train.eval_every_steps = 1_000
+    config.train.checkpoint_every_steps = 1_000
     return config

@@ -29,7 +29,7 @@ def get_config() -> ml_collections.ConfigDict:  # noqa: PLR0915  (a list of fiel
     config.generator.architecture = "resnet"
     config.generator.num_blocks = 4  # residual blocks (3.2.2)
     config.generator.width = 64  # channels (3.2.2); of the first level of a U-Net
-    config.generator.num_levels = 3  # of a U-Net: 1/2, 1/4, 1/8, ... of the resolution
+    config.generator.num_levels = 2  # of a U-Net: 1/2, 1/4, ... of the resolution
     config.generator.norm = "batch"  # (3.2.2); or "instance" (release), or "none"
     config.generator.output_scale = 0.58  # of the tanh, around 0.5 (3.2.2; value from release)
     config.generator.kernel_init = (

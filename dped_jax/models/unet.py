@@ -60,7 +60,7 @@ def upsample(x: jax.Array) -> jax.Array:
 
 
 class UNet(nn.Module):
-    """Levels of two 3x3 convs each at 1/2, 1/4, 1/8, ... of the resolution, down and up again.
+    """Levels of two 3x3 convs each at 1/2, 1/4, ... of the resolution, down and up again.
 
     Pixels come in and go out as blocks of 2x2. Each level halves the resolution by a stride and
     doubles the channels; LeakyReLU throughout, no norm. Two 3x3 convs and a dense layer make a
@@ -70,8 +70,8 @@ class UNet(nn.Module):
     conv gives the correction.
     """
 
-    width: int = 12
-    num_levels: int = 3
+    width: int = 16
+    num_levels: int = 2
     kernel_init: Callable[..., jax.Array] = nn.initializers.he_normal()
     dtype: Any = jnp.float32
     measured: bool = False
@@ -89,7 +89,7 @@ class UNet(nn.Module):
         sides = [2 ** (i + 1) for i in range(self.num_levels)]  # of a level's pixel
         down = 2 * sides[0] + sum(a + b for a, b in itertools.pairwise(sides))
         up = sum(2 * a + b for a, b in itertools.pairwise(sides)) + sides[0]
-        return down + up + self.stride
+        return max(down + up + self.stride, 2 * THUMBNAIL)
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:

@@ -103,24 +103,29 @@ def test_a_pixel_reaches_no_further_than_stated(levels):
     assert furthest <= network.reach
 
 
-@pytest.mark.parametrize(("width", "params", "macs"), [(8, 44_556, 2_333.5), (12, 84_028, 4_729.5)])
-def test_size_and_cost(width, params, macs):
-    """Three levels of w, 2w, 4w channels at 1/4, 1/16, 1/64 of the pixels; 3x3 convs but for join.
+@pytest.mark.parametrize(
+    ("levels", "width", "params", "macs"),
+    [(2, 16, 42_220, 4_829.5), (2, 12, 29_524, 2_947.5), (3, 12, 84_028, 4_729.5)],
+)
+def test_size_and_cost(levels, width, params, macs):
+    """Levels of w, 2w, 4w channels at 1/4, 1/16, 1/64 of the pixels; 3x3 convs but for join.
 
-    Kernels at level 0: 12·w, w·w, (4w - w)·w, w·w and w·12; at level 1: w·2w, 2w·2w, 6w·2w, 2w·2w;
-    at level 2: 2w·4w, 4w·4w and, of 1x1, 4w·4w. The thumbnail's two: 3·32 and 32·32 at 1/64.
+    Kernels at level 0: 12·w, w·w, (2w + w)·w, w·w and w·12. At level 1: w·2w and 2w·2w, and on the
+    way up, which the lowest level has not, (4w + 2w)·2w and 2w·2w. At level 2: 2w·4w and 4w·4w. Of
+    1x1 at the lowest level: from its channels to as many. The thumbnail's two: 3·32 and 32·32.
     """
-    w, g = width, 32
-    level0, level1, level2 = 24 * w + 5 * w * w, 22 * w * w, 24 * w * w
-    thumbnail, join = 3 * g + g * g, 16 * w * w
-    dense = g * g + g * 4 * w
-    biases = 4 * w + 12 + 4 * 2 * w + 2 * 4 * w + 4 * w + 3 * g
+    w, g, lowest = width, 32, width * 2 ** (levels - 1)
+    level0, level1, level2 = 24 * w + 5 * w * w, 6 * w * w, 0
+    if levels == 3:
+        level1, level2 = level1 + 16 * w * w, 24 * w * w
+    thumbnail, join, dense = 3 * g + g * g, lowest * lowest, g * g + g * lowest
+    biases = 4 * w + 12 + 4 * w + 3 * g + lowest + (4 * w + 8 * w if levels == 3 else 0)
     kernels = 9 * (level0 + level1 + level2 + thumbnail) + join + dense
-    network = unet.UNet(width=width)
+    network = unet.UNet(width=width, num_levels=levels)
     variables = network.init(jax.random.PRNGKey(0), images(8, 8))
     assert kernels + biases == params
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == params
-    expected = 9 * (level0 / 4 + level1 / 16 + (level2 + thumbnail) / 64) + join / 64
+    expected = 9 * (level0 / 4 + level1 / 16 + (level2 + thumbnail) / 64) + join / 4**levels
     assert expected == macs
     # A vector of the whole image costs next to nothing at 512x512.
     assert macs_per_pixel(network) == pytest.approx(expected + dense / 512**2)
