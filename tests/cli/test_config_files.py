@@ -70,7 +70,7 @@ def run(elsewhere, *flags: str) -> subprocess.CompletedProcess:
     """A command with --config that prints two fields of it."""
     program = (
         f"import sys; sys.path.append({str(tiny.ROOT)!r})\n"
-        "from absl import flags\nfrom dped_jax import cli, config_files\n"
+        "from absl import flags\nfrom dped_jax import cli\nfrom dped_jax.cli import config_files\n"
         "config_files.define_flag('paper.py', 'The experiment.')\n"
         "def main(argv):\n    config = flags.FLAGS.config\n"
         "    print(config.seed, config.generator.width, config.train.batch_size)\n"
