@@ -13,7 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
     config = mobile.get_config()
     config.data.phone = "custom"
     config.data.data_dir = "runs/demo/tfds"
-    config.train.num_steps = 900
+    config.train.num_steps = 1_800
     config.train.eval_every_steps = 300
     config.train.checkpoint_every_steps = 300
     config.train.log_every_steps = 25
