@@ -8,7 +8,7 @@ and SSIM 0.8007 on 60 others (`pirm`).
 
 The gains keep a few hundred pairs from being learnt by heart. The model is the average of the last
 few hundred steps: single checks of it hardly differ, while those of the network under training
-differ by up to 0.9 dB, so that the best of them would be one of chance. With
+differ by 0.3 dB and more, so that the best of them would be one of chance. With
 `--config.generator.width=12` a pixel costs 2.9K multiply-adds instead of 4.8K.
 """
 
