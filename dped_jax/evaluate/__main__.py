@@ -22,6 +22,7 @@ from dped_jax.cli import InputError
 from dped_jax.evaluate import held_out
 from dped_jax.evaluate.batches import Batch, folder_batches, split_batches, with_progress
 from dped_jax.evaluate.perceptual import make_measures
+from dped_jax.evaluate.protocols import challenge_scores
 from dped_jax.evaluate.scores import DPED_BATCH_SIZE, format_summary, score, score_workdir
 from dped_jax.images.folders import MissingPicturesError, list_images
 
@@ -55,9 +56,22 @@ def _batches() -> Iterator[Batch]:
     return with_progress(input_pipeline.eval_batches(source, DPED_BATCH_SIZE), len(source))
 
 
+def _speed_up() -> float | None:
+    """How many times as fast as the challenge's baseline the method is; None where not given."""
+    times = FLAGS.seconds, FLAGS.baseline_seconds
+    if times == (None, None):
+        return None
+    if None in times:
+        raise InputError("--seconds and --baseline_seconds are given together or not at all")
+    if FLAGS.protocol != "pirm":
+        raise InputError("--seconds: the challenge's scores are of --protocol=pirm")
+    return FLAGS.baseline_seconds / FLAGS.seconds
+
+
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
+    speed_up = _speed_up()
     measures = make_measures(FLAGS.perceptual, FLAGS.lpips_weights, FLAGS.niqe_weights)
     how = FLAGS.protocol, measures
     try:
@@ -78,6 +92,11 @@ def main(argv: list[str]) -> None:
     for name in ("input", "enhanced"):
         if name in result:
             print(format_summary(name, result[name]))
+    psnr, ms_ssim = (result["enhanced"][metric] for metric in ("psnr", "ms_ssim"))
+    if speed_up is not None and psnr is not None:
+        result["challenge"] = challenge_scores(psnr, ms_ssim, speed_up)
+        listed = "   ".join(f"{name} {value:.2f}" for name, value in result["challenge"].items())
+        print(f"PIRM 2018  {listed}   (speed-up {speed_up:.2f})")
     if FLAGS.json:
         cli.write_atomically(FLAGS.json, json.dumps(result, indent=2) + "\n")
 
@@ -99,6 +118,8 @@ if __name__ == "__main__":
     flags.DEFINE_list("perceptual", [], "Further scores: lpips, niqe (see perceptual.py).")
     flags.DEFINE_string("lpips_weights", None, "torchvision's AlexNet file.")
     flags.DEFINE_string("niqe_weights", None, "deepinv's file of NIQE.")
+    flags.DEFINE_float("seconds", None, "Time of the method on some photo: PIRM 2018 scores.", 1e-9)
+    flags.DEFINE_float("baseline_seconds", None, "Time of the challenge's baseline on it.", 1e-9)
     flags.DEFINE_string("json", None, "File for the scores.")
     flags.DEFINE_string("missing", None, "File for the names of pictures that lack a partner.")
     cli.run(main)

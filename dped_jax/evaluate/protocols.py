@@ -73,3 +73,21 @@ def summarize_psnr(values: np.ndarray) -> tuple[float, int]:
     identical = np.isposinf(values)
     kept = values[~identical]
     return float(kept.mean()) if kept.size else float("nan"), int(identical.sum())
+
+
+# Of the PIRM 2018 challenge's track on enhancement: weights of PSNR, MS-SSIM and speed-up.
+CHALLENGE_WEIGHTS = {"A": (4.0, 100.0, 2.0), "B": (1.0, 400.0, 2.0), "C": (2.0, 200.0, 2.9)}
+
+
+def challenge_scores(psnr: float, ms_ssim: float, speed_up: float) -> dict[str, float]:
+    """Scores A, B and C of the PIRM 2018 challenge; more is better.
+
+    Args:
+        psnr: mean over the images in dB, `pirm` protocol; counts from 21.
+        ms_ssim: likewise; counts from 0.9.
+        speed_up: the baseline's time over the method's; counts up to 4.
+    """
+    return {
+        name: a * (psnr - 21.0) + b * (ms_ssim - 0.9) + c * min(speed_up, 4.0)
+        for name, (a, b, c) in CHALLENGE_WEIGHTS.items()
+    }

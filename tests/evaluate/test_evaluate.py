@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from dped_jax import checkpoint, metrics
 from dped_jax.cli import InputError
-from dped_jax.evaluate import batches
+from dped_jax.evaluate import batches, protocols
 from dped_jax.evaluate.batches import folder_batches
 from dped_jax.evaluate.scores import DPED_BATCH_SIZE, format_summary, score_batches, summarize
 from dped_jax.train.loop import train
@@ -186,3 +186,29 @@ def test_contradicting_flags_are_one_line(tmp_path):
         "--protocol=dped",
     )
     tiny.assert_one_line_error(few, "full batch of 50")
+
+
+def test_challenge_scores():
+    """By hand from the challenge's formula; a speed-up counts up to 4."""
+    scores = protocols.challenge_scores(22.0, 0.95, 3.0)
+    assert scores == pytest.approx({"A": 4 + 5 + 6, "B": 1 + 20 + 6, "C": 2 + 10 + 8.7})
+    assert protocols.challenge_scores(21.0, 0.9, 9.0) == pytest.approx({"A": 8, "B": 8, "C": 11.6})
+
+
+def test_challenge_scores_are_printed_where_times_are_given(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        picture = rng.integers(0, 256, (20, 20, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / name / "1.png"), picture)
+    given = f"--enhanced_dir={tmp_path}/a", f"--dslr_dir={tmp_path}/b"
+    times = "--seconds=2", "--baseline_seconds=6"
+    file = tmp_path / "scores.json"
+    result = tiny.command("dped_jax.evaluate", *given, *times, f"--json={file}")
+    scores = json.loads(file.read_text())
+    enhanced = scores["enhanced"]
+    expected = protocols.challenge_scores(enhanced["psnr"], enhanced["ms_ssim"], 3.0)
+    assert scores["challenge"] == pytest.approx(expected)
+    assert f"PIRM 2018  A {expected['A']:.2f}" in result.stdout
+    alone = tiny.command("dped_jax.evaluate", *given, "--seconds=2")
+    tiny.assert_one_line_error(alone, "--seconds and --baseline_seconds are given together")
