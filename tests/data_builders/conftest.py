@@ -64,10 +64,18 @@ def make_manifest() -> Callable[..., pathlib.Path]:
 
 @pytest.fixture
 def run_command() -> Callable[..., subprocess.CompletedProcess]:
-    """Runs a command of data_builders.dped in a process of its own."""
+    """Runs a command of data_builders.dped in a process of its own.
 
-    def run(command: str, *args: str, **kwargs) -> subprocess.CompletedProcess:
+    Writes of files beyond `max_file_bytes` fail, as on a full disk. The limit is set by prlimit and
+    not between fork and exec, since JAX, which may be running in this process, warns of forks.
+    """
+
+    def run(
+        command: str, *args: str, max_file_bytes: int | None = None, **kwargs
+    ) -> subprocess.CompletedProcess:
         argv = [sys.executable, "-m", f"data_builders.dped.{command}", *args]
+        if max_file_bytes is not None:
+            argv = ["prlimit", f"--fsize={max_file_bytes}", *argv]
         return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, **kwargs)
 
     return run

@@ -1,7 +1,6 @@
 """The build command, and how each bad input ends."""
 
 import pathlib
-import resource
 import shutil
 import subprocess
 import sys
@@ -149,15 +148,10 @@ def test_split_sizes_out_of_range(tmp_path, make_folder, test_pairs, validation_
         build.build(data_dir=tmp_path / "data", phone="custom", source=folders)
 
 
-def limit_file_size() -> None:
-    """Makes writes fail as a full disk does."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-
-
 def test_a_full_disk_ends_in_one_line(tmp_path, make_archive, run_command):
     manual_dir, data_dir = make_archive(tmp_path / "archive"), tmp_path / "data"
     args = (f"--manual_dir={manual_dir}", f"--data_dir={data_dir}")
-    done = run_command("build", *args, preexec_fn=limit_file_size)
+    done = run_command("build", *args, max_file_bytes=1000)
     assert_one_line_error(done, f"{data_dir}: ", "File too large", "choose another --data_dir")
     assert not data_dir.exists()
 

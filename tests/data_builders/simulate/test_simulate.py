@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import resource
 
 import cv2
 import numpy as np
@@ -209,12 +208,8 @@ def test_an_empty_flag_is_no_folder(run_command):
 
 
 def test_a_failure_leaves_nothing(tmp_path, run_command):
-    def limit_file_size():
-        """Makes writes fail as a full disk does."""
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-
     output = tmp_path / "new/out"
-    done = run_command("simulate", f"--output_dir={output}", preexec_fn=limit_file_size)
+    done = run_command("simulate", f"--output_dir={output}", max_file_bytes=1000)
     assert done.returncode == 1
     assert "File too large" in done.stderr
     assert len(done.stderr.splitlines()) == 1
