@@ -20,7 +20,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-CONFIGS = ("paper", "release", "small", "cpu")
+CONFIGS = ("paper", "release", "small", "mobile")
 
 
 def bench_step(name: str, batch_size: int, steps: int) -> dict[str, float]:

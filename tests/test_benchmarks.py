@@ -22,3 +22,8 @@ def test_peak_memory_is_the_commands_own(tmp_path):
     held = np.ones(3_000_000_000, np.uint8)  # of this process, far beyond the command's
     measured = benchmark("enhance").run_command(workdir, tmp_path / "a.png", [])
     assert 0.1 < measured["peak_gb"] < held.nbytes / 2e9
+
+
+def test_the_configs_of_the_table_exist():
+    for name in benchmark("train").CONFIGS:
+        assert (tiny.ROOT / "configs" / f"{name}.py").exists()
