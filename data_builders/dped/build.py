@@ -20,7 +20,7 @@ import tensorflow_datasets as tfds
 from absl import flags, logging
 from google.protobuf import json_format
 
-from . import cli, patch_pairs
+from . import cli, locks, patch_pairs
 from .cli import InputError
 from .dped_dataset_builder import Builder
 from .layout import CAMERA_FOLDERS
@@ -95,7 +95,7 @@ def build(
             raise InputError(f"{target}: incomplete dataset ({missing}): rebuild with --overwrite")
         return None
     splits = _find_splits(source, phone)  # before anything is written
-    with cli.scratch_folder(data_dir) as scratch:
+    with locks.scratch_folder(data_dir, phone) as scratch:
         builder = Builder(data_dir=scratch, config=phone, splits=splits, skip_corrupt=skip_corrupt)
         _prepare(builder)
         built = Path(builder.data_dir)

@@ -1,15 +1,12 @@
 """What the commands of this folder share: how bad input ends, and that files appear whole.
 
-A command ends on bad input with one line on stderr and exit code 1; a traceback means a defect of
-this program.
+A command that fails says why in one line on stderr: exit code 1 on bad input, 130 on Ctrl-C, 143 on
+SIGTERM. A traceback means a defect of this program.
 """
 
-import contextlib
-import shutil
+import signal
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from absl import app, flags
 from etils import epath
@@ -32,6 +29,12 @@ def command(name: str) -> str:
     return f"python -m {__package__}.{name}"
 
 
+def _interrupt(number: int, frame: object) -> None:
+    """Ends as on Ctrl-C: what is half-written is removed on the way out."""
+    del frame
+    raise KeyboardInterrupt(number)
+
+
 def run(main: Callable[[list[str]], None], *, pass_unknown_flags: bool = False) -> None:
     """Runs `main` under absl; `InputError` and `OSError` become one line and exit code 1.
 
@@ -44,10 +47,14 @@ def run(main: Callable[[list[str]], None], *, pass_unknown_flags: bool = False) 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1 and not pass_unknown_flags:
             sys.exit(f"error: unexpected argument {argv[1]!r}: flags are written --name=value")
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
             main(argv)
         except (InputError, OSError) as error:
             sys.exit("error: " + " ".join(str(error).split()))
+        except KeyboardInterrupt as error:
+            print("interrupted: start the same command again", file=sys.stderr)
+            sys.exit(128 + (error.args or (signal.SIGINT,))[0])
 
     def parse(argv: list[str]) -> list[str]:
         try:
@@ -66,34 +73,12 @@ def write_atomically(path: epath.Path, data: bytes) -> None:
     """
     partial = path.with_name(path.name + ".partial")
     try:
+        partial.unlink(missing_ok=True)  # a link is not followed
         partial.write_bytes(data)
         partial.replace(path)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
-
-
-@contextlib.contextmanager
-def scratch_folder(parent: Path) -> Iterator[Path]:
-    """Makes a folder that is removed at the end, with what is still in it.
-
-    What is to appear whole or not at all is written there and then renamed.
-
-    Args:
-      parent: where to make it; made if missing, and removed too if it stays empty then.
-
-    Yields:
-      The folder.
-    """
-    existed = parent.exists()
-    parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=".dped_incomplete_", dir=parent))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch)
-        if not existed and not any(parent.iterdir()):
-            parent.rmdir()
 
 
 def print_problems(problems: Sequence[tuple[object, str]]) -> None:

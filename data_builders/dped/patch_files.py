@@ -10,7 +10,7 @@ import numpy as np
 
 from .layout import PATCH_SIZE
 from .patch_pairs import Pair
-from .picture_files import decode, is_jpeg, is_png
+from .picture_files import decode, is_jpeg, is_png, picture_size
 
 _CHUNK_PAIRS = 16  # pairs per task of a thread
 _THREADS = 3  # threads of reading and decoding; more gain nothing, the writer takes the other core
@@ -41,6 +41,9 @@ def patch_problem(data: bytes) -> str | None:
         return "empty file"
     if not (is_jpeg(data) or is_png(data)):
         return "not a JPEG or PNG image"
+    found = picture_size(data)
+    if min(found) > 0 and found != (PATCH_SIZE, PATCH_SIZE):
+        return _size_problem(*found)
     image = decode(data)
     return "truncated or damaged image" if image is None else _image_problem(image)
 
@@ -53,9 +56,11 @@ def _image_problem(image: np.ndarray) -> str | None:
     if image.shape[2] != 3:
         return "image with an alpha channel, not RGB"
     height, width = image.shape[:2]
-    if (height, width) != (PATCH_SIZE, PATCH_SIZE):
-        return f"{width}x{height} pixels, not {PATCH_SIZE}x{PATCH_SIZE}"
-    return None
+    return None if (height, width) == (PATCH_SIZE, PATCH_SIZE) else _size_problem(width, height)
+
+
+def _size_problem(width: int, height: int) -> str:
+    return f"{width}x{height} pixels, not {PATCH_SIZE}x{PATCH_SIZE}"
 
 
 def read_checked(pairs: Sequence[Pair]) -> Iterator[CheckedPair]:

@@ -1,5 +1,7 @@
 """Files of pictures: found in a folder, natural order of their names, decoded and encoded."""
 
+import io
+import math
 import os
 import re
 import zlib
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from .cli import InputError
 
@@ -16,6 +19,7 @@ PHOTO_SUFFIXES = (*PATCH_SUFFIXES, ".tif", ".tiff", ".webp")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _SHOWN = 3  # files named in a message about many
+MAX_PIXELS = 200e6  # few bytes can hold more pixels than the memory
 
 
 def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> dict[str, Path]:
@@ -29,7 +33,8 @@ def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> di
       Files by stem, in no order; at least one.
 
     Raises:
-      InputError: there is no such folder, it has no images, or a stem occurs twice.
+      InputError: there is no such folder, it has no images, a stem occurs twice, or a name is
+        not UTF-8.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
@@ -38,6 +43,8 @@ def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> di
         stem, suffix = os.path.splitext(file.name)
         if suffix.lower() not in suffixes or stem.startswith("."):
             continue
+        if not is_utf8(file.name):
+            raise InputError(f"{os.fspath(file)!r}: its name is not UTF-8: rename it")
         if stem in images:
             raise InputError(f"{file}: same name as {images[stem].name}: rename or remove one")
         images[stem] = file
@@ -45,6 +52,14 @@ def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> di
         shown = [suffix for suffix in suffixes if suffix not in (".jpeg", ".tiff")]  # synonyms
         raise InputError(f"{folder}: no {' or '.join(shown)} files in this folder")
     return images
+
+
+def is_utf8(name: str) -> bool:
+    """Whether the name of a file can be written to a table."""
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def natural_key(stem: str) -> tuple[list[str | int], str]:
@@ -76,15 +91,25 @@ def decode(data: bytes, mode: int = cv2.IMREAD_UNCHANGED) -> np.ndarray | None:
       mode: of cv2; by default, depth and channels are those of the file.
 
     Returns:
-      (H, W) or (H, W, channels), BGR unless the mode says otherwise; None if the file is damaged
-      or no picture.
+      (H, W) or (H, W, channels), BGR unless the mode says otherwise; None if the file is damaged,
+      no picture, or one of more than 200 megapixels, which is not decoded.
     """
-    if not _is_whole(data):
+    if not _is_whole(data) or math.prod(picture_size(data)) > MAX_PIXELS:
         return None
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), mode)
     except cv2.error:  # an absurd size in the header
         return None
+
+
+def picture_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a picture by its header; (0, 0) of what is none."""
+    Image.MAX_IMAGE_PIXELS = None  # nothing is decoded
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError):
+        return 0, 0
 
 
 def encode(image: np.ndarray, suffix: str, jpeg_quality: int = 100) -> bytes:

@@ -1,15 +1,17 @@
 """From two folders of photos to the folder of their patches."""
 
+import contextlib
 import dataclasses
 import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from etils import epath
 
-from .. import cli
+from .. import cli, locks
 from ..cli import InputError
 from ..picture_files import PHOTO_SUFFIXES, images_by_stem, natural_key
 from . import photo_pairs, publish, splits
@@ -78,24 +80,25 @@ def prepare(
     work = epath.Path(output_dir) / ".prepare" / phone
     if target.exists() and not work.exists():
         raise InputError(f"{target}: was not made by this command: choose another --output_dir")
-    _keep_settings(
-        work / "settings.json",
-        dataclasses.asdict(settings)
-        | {"phone_dir": phone_dir, "dslr_dir": dslr_dir}
-        | {"test_scenes": test_scenes, "validation_scenes": validation_scenes}
-        | {"scene_separator": scene_separator},
-    )
-    records, done_before = _process(pairs, settings, work / "pairs", run)
-    rows = splits.make_rows(records, unmatched, split_of, scene_separator)
-    changed = publish.publish(
-        target,
-        work,
-        rows=rows,
-        records=records,
-        phone_photos={pair.name: pair.phone for pair in pairs},
-        min_correlation=settings.min_correlation,
-        run=run,
-    )
+    with _alone(work):
+        _keep_settings(
+            work / "settings.json",
+            dataclasses.asdict(settings)
+            | {"phone_dir": phone_dir, "dslr_dir": dslr_dir}
+            | {"test_scenes": test_scenes, "validation_scenes": validation_scenes}
+            | {"scene_separator": scene_separator},
+        )
+        records, done_before = _process(pairs, settings, work / "pairs", run)
+        rows = splits.make_rows(records, unmatched, split_of, scene_separator)
+        changed = publish.publish(
+            target,
+            work,
+            rows=rows,
+            records=records,
+            phone_photos={pair.name: pair.phone for pair in pairs},
+            min_correlation=settings.min_correlation,
+            run=run,
+        )
     windows = [window for record in records for window in record["windows"]]
     return Result(
         rows=rows,
@@ -104,6 +107,16 @@ def prepare(
         windows=len(windows),
         blank=sum(window["correlation"] is None for window in windows),
         changed=changed,
+    )
+
+
+def _alone(work: epath.Path) -> contextlib.AbstractContextManager[None]:
+    """Keeps other processes out of a folder; object stores have no locks."""
+    if "://" in os.fspath(work):
+        return contextlib.nullcontext()
+    work.parent.mkdir(parents=True, exist_ok=True)
+    return locks.locked(
+        Path(work.parent) / f"{work.name}.lock", f"{work.parent.parent / work.name}"
     )
 
 
@@ -131,7 +144,12 @@ def _keep_settings(file: epath.Path, settings: Mapping[str, object]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         cli.write_atomically(file, json.dumps(settings, indent=2).encode())
         return
-    before = json.loads(file.read_text())
+    try:
+        before = dict(json.loads(file.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{file}: damaged ({error}): remove it if this command has the flags of the run before"
+        ) from error
     differing = [name for name in before.keys() | settings.keys()
                  if before.get(name) != settings.get(name)]  # fmt: skip
     if differing:
@@ -169,6 +187,8 @@ def _finished_record(pair: photo_pairs.PhotoPair, record_dir: epath.Path) -> dic
     """The record of a pair, if it is there and of these files."""
     record = photo_pairs.read_record(record_dir / f"{pair.name}.json")
     if record is None or record["retry"]:
+        return None
+    if not record["problem"] and not (record_dir / f"{pair.name}.zip").exists():
         return None
     sizes = [epath.Path(file).stat().length for file in (pair.phone, pair.dslr)]
     return record if record["bytes"] == sizes else None

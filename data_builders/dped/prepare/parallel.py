@@ -7,6 +7,7 @@ their modules must be installed where they run.
 import concurrent.futures
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -40,6 +41,8 @@ def run_processes(
     """
     progress = progress_bar(total=len(tasks), desc=description, unit=" pairs", smoothing=0.1)
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    # Ctrl-C goes to all processes of a terminal: workers finish what they have begun.
+    unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     os.environ.update(_ONE_THREAD)  # of the processes to be started
     pool = concurrent.futures.ProcessPoolExecutor(
         max(1, min(processes, len(tasks))),
@@ -49,6 +52,7 @@ def run_processes(
     try:
         with progress:
             futures = [pool.submit(function, task) for task in tasks]
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
             for future in concurrent.futures.as_completed(futures):
                 future.result()
                 progress.update()
@@ -58,6 +62,7 @@ def run_processes(
             " what is finished is kept"
         ) from error
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         pool.shutdown(cancel_futures=True)
         for name, value in before.items():
             if value is None:

@@ -5,20 +5,23 @@ the aligned pair, and `NAME.json` that describes it. The latter is written last:
 when it is there. Paths may be of any file system that `etils.epath` knows.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
 import json
 import zipfile
+import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 from etils import epath
 
-from ..cli import write_atomically
+from ..cli import InputError, write_atomically
 from ..layout import PATCH_SIZE
-from ..picture_files import decode, encode, is_jpeg
+from ..picture_files import MAX_PIXELS, decode, encode, is_jpeg, picture_size
 from . import alignment, patches
 from .homography import AlignmentError
 
@@ -103,16 +106,42 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
         record |= {"problem": f"cannot be read: {error}", "retry": True}
     if not record["problem"]:
         write_atomically(epath.Path(work_dir) / f"{pair.name}.zip", _zip(encoded))
-    text = json.dumps(record, sort_keys=True)
+    text = json.dumps(record | {"crc32": _checksum(record)}, sort_keys=True)
     write_atomically(epath.Path(work_dir) / f"{pair.name}.json", text.encode())
 
 
+def _checksum(record: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
+
+
 def read_record(file: epath.Path) -> dict[str, Any] | None:
-    """Reads the description of a pair; None if the pair is not finished."""
+    """Reads the description of a pair; None if the pair is not finished, or the file damaged."""
     try:
-        return json.loads(file.read_text())
-    except (FileNotFoundError, ValueError):
+        record = json.loads(file.read_text())
+        crc32 = record.pop("crc32", None)  # old records have none
+    except (FileNotFoundError, ValueError, AttributeError):
         return None
+    return record if crc32 in (None, _checksum(record)) and "windows" in record else None
+
+
+@contextlib.contextmanager
+def encoded_patches(record: str) -> Iterator[zipfile.ZipFile]:
+    """The patches of a finished pair; damage makes it an unfinished one.
+
+    Args:
+      record: path of the record, without suffix.
+
+    Raises:
+      InputError: the file is damaged or not there.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(epath.Path(f"{record}.zip").read_bytes())) as files:
+            yield files
+    except (zipfile.BadZipFile, FileNotFoundError, KeyError) as error:
+        epath.Path(f"{record}.json").unlink(missing_ok=True)
+        raise InputError(
+            f"{record}.zip: damaged or removed ({error}): the same command makes it again"
+        ) from error
 
 
 def decode_photo(data: bytes, camera: str) -> np.ndarray:
@@ -129,6 +158,9 @@ def decode_photo(data: bytes, camera: str) -> np.ndarray:
       PhotoError: not an 8-bit RGB photo, damaged, or smaller than a patch.
     """
     which = "phone photo" if camera == "phone" else "DSLR photo"
+    width, height = picture_size(data)
+    if width * height > MAX_PIXELS:
+        raise PhotoError(f"{which}: {width}x{height} pixels: more than 200 megapixels: reduce it")
     photo = decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if photo is None:
         raise PhotoError(f"{which}: {'damaged or no photo' if data else 'empty file'}: replace it")

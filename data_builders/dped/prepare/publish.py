@@ -2,9 +2,7 @@
 
 import dataclasses
 import functools
-import io
 import os
-import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,7 +12,7 @@ from .. import manifest
 from ..layout import CAMERA_FOLDERS, INCOMPLETE_FILE, MANIFEST_FILE, SPLIT_FOLDERS, WHOLE_PHOTOS
 from . import overview
 from .parallel import Run
-from .photo_pairs import OVERVIEW_FILE
+from .photo_pairs import OVERVIEW_FILE, encoded_patches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +57,40 @@ def place(
     ]
 
 
+def patch_files(placement: Placement, camera_folders: tuple[str, str]) -> dict[str, str]:
+    """Paths below the phone's folder by name in the record, of the patches of one photo."""
+    return {
+        f"{camera}/{name}": f"{SPLIT_FOLDERS[placement.split]}/{folder}/{number}{name[-4:]}"
+        for name, number in placement.patches
+        for camera, folder in zip(("phone", "dslr"), camera_folders, strict=True)
+    }
+
+
+def is_whole(target: epath.Path, placements: Sequence[Placement]) -> bool:
+    """Whether the patches and whole photos are there, those and no others."""
+    camera_folders = CAMERA_FOLDERS[target.name]
+    wanted: dict[str, set[str]] = {
+        f"{folder}/{camera}": set()
+        for folder in SPLIT_FOLDERS.values()
+        for camera in camera_folders
+    }
+    wanted[WHOLE_PHOTOS] = {
+        epath.Path(each.whole_photo).name for each in placements if each.whole_photo
+    }
+    for placement in placements:
+        for file in patch_files(placement, camera_folders).values():
+            folder, _, name = file.rpartition("/")
+            wanted[folder].add(name)
+    try:
+        return all(
+            {file.name for file in (target / folder).iterdir()} == names
+            for folder, names in wanted.items()
+            if names
+        )
+    except OSError:
+        return False
+
+
 def write_patches(placement: Placement, root: str, camera_folders: tuple[str, str]) -> None:
     """Copies the patches of one photo from its record to where they belong.
 
@@ -68,14 +100,16 @@ def write_patches(placement: Placement, root: str, camera_folders: tuple[str, st
       camera_folders: folders of the phone's and the DSLR's patches in each split.
 
     Raises:
+      InputError: the record is damaged.
       OSError: something cannot be read or written.
     """
-    folder = epath.Path(root) / SPLIT_FOLDERS[placement.split]
-    with zipfile.ZipFile(io.BytesIO(epath.Path(f"{placement.record}.zip").read_bytes())) as patches:
-        for name, number in placement.patches:
-            for camera, camera_folder in zip(("phone", "dslr"), camera_folders, strict=True):
-                file = f"{number}.{name.rsplit('.', 1)[1]}"
-                (folder / camera_folder / file).write_bytes(patches.read(f"{camera}/{name}"))
+    with encoded_patches(placement.record) as patches:
+        encoded = {
+            file: patches.read(name)
+            for name, file in patch_files(placement, camera_folders).items()
+        }
+    for file, data in encoded.items():
+        (epath.Path(root) / file).write_bytes(data)
     if placement.whole_photo:
         photo = epath.Path(placement.whole_photo)
         (epath.Path(root) / WHOLE_PHOTOS / photo.name).write_bytes(photo.read_bytes())
@@ -110,9 +144,10 @@ def publish(
     Raises:
       OSError: something cannot be written.
     """
-    table = manifest.as_text(rows)
+    table = manifest.as_text(rows).encode()
+    placements = place(rows, phone_photos, os.fspath(work / "pairs"))
     there = (target / MANIFEST_FILE).exists() and not (target / INCOMPLETE_FILE).exists()
-    if there and (target / MANIFEST_FILE).read_text() == table:
+    if there and (target / MANIFEST_FILE).read_bytes() == table and is_whole(target, placements):
         return False
     # A folder of an object store cannot be renamed: there it is marked until it is complete.
     renames = "://" not in os.fspath(target)
@@ -122,10 +157,9 @@ def publish(
             leftover.rmtree()
     staged.mkdir(parents=True)
     (staged / INCOMPLETE_FILE).write_text("data_builders.dped.prepare has not finished\n")
-    placements = place(rows, phone_photos, os.fspath(work / "pairs"))
     _write_placements(placements, os.fspath(staged), CAMERA_FOLDERS[target.name], run)
     _write_pictures(staged, placements, records, min_correlation)
-    (staged / MANIFEST_FILE).write_text(table)
+    (staged / MANIFEST_FILE).write_bytes(table)
     (staged / INCOMPLETE_FILE).unlink()
     if renames:
         if target.exists():
@@ -178,8 +212,7 @@ def _pictures(
     pictures = []
     for placement in chosen:
         record = by_name[epath.Path(placement.record).name]
-        data = epath.Path(f"{placement.record}.zip").read_bytes()
-        with zipfile.ZipFile(io.BytesIO(data)) as files:
+        with encoded_patches(placement.record) as files:
             picture = files.read(OVERVIEW_FILE)
         caption = (
             f"{record['name']} ({placement.split}): {len(placement.patches)} of"

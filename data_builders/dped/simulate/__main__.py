@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
-from .. import cli
+from .. import cli, locks
 from ..cli import InputError
 from . import photos
 
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
     output_dir = Path(_OUTPUT_DIR.value).expanduser()
     if output_dir.exists():
         raise InputError(f"--output_dir={output_dir}: is already there: name another or remove it")
-    with cli.scratch_folder(output_dir.parent) as scratch:
+    with locks.scratch_folder(output_dir.parent, output_dir.name) as scratch:
         camera, distortion, pairs = photos.write_photos(
             scratch / "photos", _SEED.value, _SHOTS.value
         )
