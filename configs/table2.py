@@ -50,6 +50,10 @@ def frame(title: str, split: str, step: str) -> ml_collections.ConfigDict:
     config.perceptual = ()  # further scores: "lpips", "niqe"; with the weights' files (README)
     config.lpips_weights = ""
     config.niqe_weights = ""
+    config.minutes = 0.0  # of every training, whose num_steps it sets; 0: as many as its model says
+    # Further columns: "macs_per_pixel", "parameters", "minutes" (of training) and "seconds" (for
+    # 12 megapixels); with them a picture of the scores against the first.
+    config.costs = ()
     config.num_pictures = 8  # patches on a sheet
     config.methods = ml_collections.ConfigDict()
     return config

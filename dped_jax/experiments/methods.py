@@ -1,5 +1,6 @@
 """Where the methods of a table come from, and what its configuration may hold."""
 
+import functools
 import pathlib
 import re
 import string
@@ -7,9 +8,9 @@ import string
 import ml_collections
 
 from dped_jax import check_config
-from dped_jax.check_config import one_of, text, whole
+from dped_jax.check_config import number, one_of, text, whole
 from dped_jax.cli import InputError
-from dped_jax.experiments import training
+from dped_jax.experiments import costs, training
 
 
 class NotThereError(InputError):
@@ -28,13 +29,17 @@ def filled(path: str, **values: object) -> str:
     return path.format(**values)
 
 
+def is_trained(method: ml_collections.ConfigDict) -> bool:
+    """Whether a method is trained by its table, rather than found finished."""
+    return method.model is not None and not (method.workdir or method.enhanced_dir)
+
+
 def plan(config: ml_collections.ConfigDict) -> list[tuple[str, int]]:
     """Methods and seeds in the order of work: the whole table for the first seed, then the next."""
 
     def seeds(name: str) -> tuple[int, ...]:
         method = config.methods[name]
-        trained = method.model is not None and not (method.workdir or method.enhanced_dir)
-        return (method.seeds or config.seeds) if trained else config.seeds[:1]
+        return (method.seeds or config.seeds) if is_trained(method) else config.seeds[:1]
 
     entries = [(k, name, seed) for name in config.rows for k, seed in enumerate(seeds(name))]
     return [(name, seed) for _, name, seed in sorted(entries, key=lambda entry: entry[0])]
@@ -78,6 +83,29 @@ def find_method(
     return workdir, False
 
 
+def set_steps(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
+    """Sets the steps of all trainings to as many as take `config.minutes`, where that is not 0.
+
+    Speeds are measured once, one method after the other, before anything is trained; see
+    `costs.measured`. A training that lasts otherwise in the end, as on a machine that others use,
+    has its steps nevertheless, so that its schedule fits and the result can be had again.
+
+    Raises:
+      InputError: see `training.steps_per_second`.
+    """
+    for name in config.rows if config.minutes else ():
+        if is_trained(config.methods[name]):
+            model = trained_model(config, name, config.phones[0], config.seeds[0], output_dir)
+            speed = costs.measured(
+                output_dir / "measured.json",
+                "steps per second",
+                name,
+                functools.partial(training.steps_per_second, model),
+            )
+            steps = max(1, round(60 * config.minutes * speed))
+            config.methods[name].model.train.num_steps = steps
+
+
 def _some(rule: check_config.Rule, *, at_least: int = 1) -> check_config.Rule:
     is_allowed, remedy = rule
     return (
@@ -109,6 +137,8 @@ FIELDS: dict[str, check_config.Rule] = {
     "perceptual": _some(one_of("lpips", "niqe"), at_least=0),
     "lpips_weights": text("a file", may_be_empty=True),
     "niqe_weights": text("a file", may_be_empty=True),
+    "minutes": number(0),
+    "costs": _some(one_of(*costs.COLUMNS), at_least=0),
     "num_pictures": whole(1),
 }
 

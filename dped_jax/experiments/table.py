@@ -4,8 +4,9 @@
 
 Trains what the config lists and is not there yet, in output_dir/models; the same command goes on
 after an interruption. Scores are those of protocol `pirm` (README). A method that has no result for
-a phone is a dash with a footnote. Writes results.json, scores.csv, sheets of pictures and
-report.html.
+a phone is a dash with a footnote. `config.minutes` gives every training the same time
+instead of its number of steps, `config.costs` adds what the networks cost. Writes results.json,
+scores.csv, sheets of pictures and report.html.
 """
 
 import pathlib
@@ -28,8 +29,16 @@ from dped_jax.evaluate.scores import (
     score_batches,
     summarize,
 )
-from dped_jax.experiments import table_page, table_sheets
-from dped_jax.experiments.methods import NotThereError, check, filled, find_method, plan
+from dped_jax.experiments import costs, table_page, table_sheets
+from dped_jax.experiments.methods import (
+    NotThereError,
+    check,
+    filled,
+    find_method,
+    is_trained,
+    plan,
+    set_steps,
+)
 from dped_jax.images.folders import MissingPicturesError, matching_images
 from dped_jax.images.pixels import to_integers
 from dped_jax.pages import outputs
@@ -99,11 +108,20 @@ def score_method(
     return scores, noted, lambda batch: to_integers(np.asarray(enhance(batch["phone"])))
 
 
-def summarize_seeds(runs: list[dict[str, Any]], metrics: Sequence[str]) -> dict[str, Any]:
-    """Means of the scores of a method's runs, and of several their "range", largest - smallest."""
+def summarize_seeds(
+    runs: list[dict[str, Any]], metrics: Sequence[str], columns: Sequence[str]
+) -> dict[str, Any]:
+    """Means of the scores and costs of a method's runs.
+
+    With several runs also the "range" of each score, largest - smallest. A cost that they do not
+    have is None.
+    """
     if not runs:
         return {}
     summary: dict[str, Any] = {m: float(np.mean([run[m] for run in runs])) for m in metrics}
+    for column in columns:
+        values = [run.get(column) for run in runs]
+        summary[column] = None if None in values else float(np.mean(values))
     if len(runs) > 1:
         summary["range"] = {m: float(np.ptp([run[m] for run in runs])) for m in metrics}
     return summary
@@ -125,7 +143,9 @@ def run_phone(
     Returns:
       The phone's part of results.json, its sheets, and how many methods failed.
     """
-    methods: dict[str, Any] = {name: {"runs": []} for name in config.rows}
+    methods: dict[str, Any] = {
+        name: {"runs": [], "trained": is_trained(config.methods[name])} for name in config.rows
+    }
     result: dict[str, Any] = {"images": None, "input": None, "methods": methods}
     try:
         pairs, dataset = open_pairs(config, phone)
@@ -144,6 +164,9 @@ def run_phone(
             scores, noted, enhance = score_method(
                 config, path, is_folder, pairs, dataset, measures=measures
             )
+            if not is_folder:
+                file = output_dir / "measured.json"
+                noted |= costs.measure_costs(config.costs, path, config.step, name, file)
         except InputError as error:
             logging.warning("%s, %s: %s", title, phone, error)
             num_failed += not isinstance(error, NotThereError)
@@ -159,7 +182,7 @@ def run_phone(
         psnr, folder = scores["enhanced"]["psnr"], path if is_folder else None
         shown.setdefault(name, table_sheets.Method(title, psnr, folder, enhance))
     for entry in methods.values():
-        entry.update(summarize_seeds(entry["runs"], list_metrics(config)))
+        entry.update(summarize_seeds(entry["runs"], list_metrics(config), config.costs))
     if not shown:
         return result, [], num_failed
     (output_dir / phone).mkdir(exist_ok=True)
@@ -185,6 +208,7 @@ def make_table(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> N
         config.perceptual, config.lpips_weights, config.niqe_weights
     )
     output_dir.mkdir(parents=True, exist_ok=True)
+    set_steps(config, output_dir)
     phones, drawn, failed = {}, {}, 0
     for phone in config.phones:
         phones[phone], drawn[phone], failures = run_phone(config, phone, output_dir, measures)
@@ -194,14 +218,30 @@ def make_table(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> N
         "experiment": config.title,
         "protocol": "pirm",
         "metrics": list_metrics(config),
+        "costs": list(config.costs),
         "split": "folders" if config.phone_dir else config.split,
         "titles": {name: method.title for name, method in methods.items()},
         "published": {name: method.published.to_dict() for name, method in methods.items()},
         "phones": phones,
     }
-    header = ["phone", "method", "seed", *results["metrics"], "identical_pairs", "note"]
+    compared = {}
+    for phone in phones if "macs_per_pixel" in config.costs else ():
+        rows = {methods[name].title: row for name, row in phones[phone]["methods"].items()}
+        picture = costs.draw(f"{config.title}, {phone}", rows)
+        if picture is not None:
+            compared[phone] = picture
+            outputs.write_picture(output_dir / phone / "quality.png", picture)
+    header = [
+        "phone",
+        "method",
+        "seed",
+        *results["metrics"],
+        "identical_pairs",
+        *config.costs,
+        "note",
+    ]
     outputs.write_csv(output_dir / "scores.csv", header, table_page.csv_rows(results))
-    outputs.write_report(output_dir, results, table_page.make_page(results, drawn))
+    outputs.write_report(output_dir, results, table_page.make_page(results, drawn, compared))
     print(f"report: {output_dir}/report.html")
     found = [method for phone in phones.values() for method in phone["methods"].values()]
     notes = [method["note"] for method in found if "note" in method]

@@ -5,7 +5,9 @@ from html import escape
 from typing import Any
 
 import cv2
+import numpy as np
 
+from dped_jax.experiments.costs import COLUMNS as COSTS
 from dped_jax.experiments.table_sheets import Sheet
 from dped_jax.pages import web_page
 
@@ -22,21 +24,23 @@ SCALE = (
     "What the paper prints as SSIM is on the scale of MS-SSIM: compare it with that. Its numbers "
     "are of other patches and of networks trained on the whole dataset."
 )
+COMPARED = "Means, with a line from the lowest to the highest of several seeds"
 
 
 def csv_rows(results: dict[str, Any]) -> Iterator[list[Any]]:
     """Rows of scores.csv: a line for each run, and one with a note where there is none."""
-    columns = (*results["metrics"], "identical_pairs")
+    columns, costs = [*results["metrics"], "identical_pairs"], results["costs"]
     for phone, found in results["phones"].items():
         if found["input"]:
             scores = [found["input"][metric] for metric in columns]
-            yield [phone, "input", "", *scores, ""]
+            yield [phone, "input", "", *scores, *[""] * (len(costs) + 1)]
         for name, summary in found["methods"].items():
             for run in summary["runs"]:
                 scores = [run[metric] for metric in columns]
+                scores += [run.get(cost) for cost in costs]
                 yield [phone, name, run["seed"], *scores, run.get("vgg", "") and "random VGG-19"]
             if "note" in summary:
-                yield [phone, name, "", *[""] * len(columns), summary["note"]]
+                yield [phone, name, "", *[""] * len(columns + costs), summary["note"]]
 
 
 def _number(summary: dict[str, Any], metric: str) -> str:
@@ -47,13 +51,14 @@ def _number(summary: dict[str, Any], metric: str) -> str:
 
 def score_table(results: dict[str, Any]) -> str:
     """Methods against phones and metrics, with footnotes for the dashes."""
-    phones, metrics = results["phones"], results["metrics"]
+    phones, metrics, costs = (results[name] for name in ("phones", "metrics", "costs"))
     header = ["", *((METRICS | PERCEPTUAL)[metric][0] for _ in phones for metric in metrics)]
+    header += [COSTS[cost][0] for cost in costs]
     notes: list[str] = []
     inputs = ["Input"]
     for found in phones.values():
         inputs += [_number(found["input"], m) if found["input"] else DASH for m in metrics]
-    rows = [inputs]
+    rows = [inputs + [""] * len(costs)]
     for name, title in results["titles"].items():
         row = [title]
         for phone, found in phones.items():
@@ -64,6 +69,10 @@ def score_table(results: dict[str, Any]) -> str:
             mark = f" ({len(notes)})" if said else ""
             scored = bool(summary["runs"])
             row += [(_number(summary, m) if scored else DASH) + mark for m in metrics]
+        found = [phone["methods"][name] for phone in phones.values()]
+        for cost in costs:
+            values = [summary[cost] for summary in found if summary.get(cost) is not None]
+            row.append(f"{np.mean(values):{COSTS[cost][1]}}" if values else DASH)
         rows.append(row)
     counts = ", ".join(f"{f['images']} of {phone}" for phone, f in phones.items() if f["images"])
     caption = f"Means over the images of {results['split']} ({counts or 'none'}), protocol pirm"
@@ -71,7 +80,8 @@ def score_table(results: dict[str, Any]) -> str:
     if max(seeds, default=1) > 1:
         caption += f"; in brackets the range (largest minus smallest) over {max(seeds)} seeds"
     listed = "".join(f'<li id="note{i}">{escape(note)}</li>' for i, note in enumerate(notes, 1))
-    table = web_page.table(caption, header, rows, list(phones))
+    groups = dict.fromkeys(phones, len(metrics)) | ({"cost": len(costs)} if costs else {})
+    table = web_page.table(caption, header, rows, groups)
     return table + (f"<ol>{listed}</ol>" if notes else "")
 
 
@@ -87,7 +97,9 @@ def published_table(results: dict[str, Any]) -> str:
     for name, numbers in published.items():
         scores = [f"{numbers[phone][k]:{form}}" for phone in phones for k, form in enumerate(FORMS)]
         rows.append([results["titles"][name], *scores])
-    return web_page.table("As the paper prints them", header, rows, phones) + f"<p>{SCALE}</p>"
+    groups = dict.fromkeys(phones, len(FORMS))
+    table = web_page.table("As the paper prints them", header, rows, groups)
+    return f"{table}<p>{SCALE}</p>"
 
 
 def sheet_section(sheet: Sheet) -> str:
@@ -115,8 +127,18 @@ def sheet_section(sheet: Sheet) -> str:
     return f'{picture}<div class="sliders">{sliders}</div>'
 
 
-def make_page(results: dict[str, Any], pictures: dict[str, list[Sheet]]) -> str:
-    """The page of results.json and, by phone, of the sheets of `table_sheets.draw_sheets`."""
+def make_page(
+    results: dict[str, Any],
+    pictures: dict[str, list[Sheet]],
+    compared: dict[str, np.ndarray] | None = None,
+) -> str:
+    """The page of a table.
+
+    Args:
+      results: what results.json holds.
+      pictures: by phone, the sheets of `table_sheets.draw_sheets`.
+      compared: by phone, the picture of `costs.draw`.
+    """
     random_vgg = {
         results["titles"][name]
         for found in results["phones"].values()
@@ -129,6 +151,10 @@ def make_page(results: dict[str, Any], pictures: dict[str, list[Sheet]]) -> str:
         note = f"The content loss of {', '.join(sorted(random_vgg))} compared features of a VGG-19"
         note += " with RANDOM weights: these rows say nothing about the one trained on ImageNet."
     sections = {"Scores": score_table(results)}
+    for phone, picture in (compared or {}).items():
+        alt = "Scores of the methods against their multiply-adds a pixel; both are in the table"
+        shown = web_page.picture(COMPARED, alt, picture, scroll=True)
+        sections[f"{phone}: quality against cost"] = shown
     published = published_table(results)
     if published:
         sections["The paper's numbers"] = published

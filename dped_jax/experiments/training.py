@@ -1,14 +1,19 @@
 """Models that an experiment needs: trained where they are not there yet, resumed where stopped."""
 
 import pathlib
+import statistics
+import time
 
+import jax
 import ml_collections
 from absl import logging
 
-from dped_jax import checkpoint
+from dped_jax import checkpoint, input_pipeline
 from dped_jax.train import resume
+from dped_jax.train.devices import choose_devices, make_step_on_devices, replicate
 from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
-from dped_jax.train.loop import train
+from dped_jax.train.loop import load_vgg, train
+from dped_jax.train_state import create_train_state
 
 
 def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> None:
@@ -31,3 +36,37 @@ def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
         return
     logging.info("training %s for %d steps", workdir, config.train.num_steps)
     train(config, workdir)
+
+
+def steps_per_second(config: ml_collections.ConfigDict, seconds: float = 20.0) -> float:
+    """How fast a training goes on this machine, loading of its batches included.
+
+    Args:
+      config: the training.
+      seconds: for how long it is watched, after two steps, which compile.
+
+    Raises:
+      InputError: see `train`.
+    """
+    batches = input_pipeline.train_batches(config)
+    devices = choose_devices(config.train.batch_size)
+    state = create_train_state(config, jax.random.PRNGKey(config.seed))
+    state, vgg_params = replicate((state, load_vgg(config)), devices)
+    step_on_devices = make_step_on_devices(config, devices)
+
+    def advance() -> None:
+        nonlocal state
+        batch = next(batches)
+        if config.train.discriminator_batch == "next":
+            batch |= {"next": next(batches)}
+        state, metrics = step_on_devices(state, batch, vgg_params)
+        jax.block_until_ready(metrics)
+
+    for _ in range(2):
+        advance()
+    taken: list[float] = []
+    while sum(taken) < seconds:
+        start = time.perf_counter()
+        advance()
+        taken.append(time.perf_counter() - start)
+    return 1 / statistics.median(taken)  # what else the machine does now and then has no say

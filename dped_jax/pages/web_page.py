@@ -63,20 +63,23 @@ def table(
     caption: str,
     header: Sequence[str],
     rows: Sequence[Sequence[str]],
-    groups: Sequence[str] = (),
+    groups: dict[str, int] | None = None,
 ) -> str:
     """A table; the first cell of the header and of every row names the others.
 
     It is as wide as the window at most, and scrolls by itself, by finger or arrow keys, where a
-    screen is too narrow for it. `groups` are headings over equal numbers of columns.
+    screen is too narrow for it. `groups` are headings, each over so many columns.
     """
     caption = escape(caption)
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in header[1:])
     corner = f'<th scope="col">{escape(header[0])}</th>' if header[0] else "<td></td>"
     body = f"<tr>{corner}{head}</tr>"
     if groups:
-        span = f'scope="colgroup" colspan="{(len(header) - 1) // len(groups)}"'
-        body = f"<tr><td></td>{''.join(f'<th {span}>{escape(g)}</th>' for g in groups)}</tr>{body}"
+        heads = "".join(
+            f'<th scope="colgroup" colspan="{span}">{escape(heading)}</th>'
+            for heading, span in groups.items()
+        )
+        body = f"<tr><td></td>{heads}</tr>{body}"
     dense = ' class="dense"' if len(header) > DENSE_COLUMNS else ""
     for name, *cells in rows:
         listed = "".join(f"<td>{escape(cell)}</td>" for cell in cells)

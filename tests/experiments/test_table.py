@@ -77,7 +77,7 @@ def test_cells_are_what_evaluate_says(config, tmp_path):
     other = found["methods"]["other"]
     assert other["psnr"] == pytest.approx(20 * np.log10(255 / 8))
     assert "range" not in other
-    assert found["methods"]["absent"].keys() == {"note", "runs"}
+    assert found["methods"]["absent"].keys() == {"note", "runs", "trained"}
     assert found["methods"]["absent"]["runs"] == []
 
     rows = list(csv.DictReader((tmp_path / "out/scores.csv").read_text().splitlines()))
