@@ -1,11 +1,13 @@
 """Part of `make bench`: what enhancing a photograph costs, beside the network on it in one piece.
 
     python benchmarks/enhance.py [--photo=F] [--workdir=W] [--rounds=5] [--megapixels=3.1,12,50]
+        [--turns=3]
 
 Times are medians of rounds in which all ways take turns, as wall-clock and as CPU seconds: the
 latter count where others use the machine. Errors are against the network in one piece. Memory is
 the peak of fresh processes of the command. Without a workdir the network has the released
-generator's shape and random weights.
+generator's shape and random weights. At last the command with `mobile.py`'s network and with the
+released generator's take turns on 12 megapixels, beside what is asked of the first.
 """
 
 import argparse
@@ -91,7 +93,7 @@ def print_speed(workdir: pathlib.Path, photo: pathlib.Path, rounds: int) -> floa
 
 
 def run_command(workdir, photo, flags: list[str]) -> dict[str, float]:
-    """Runs the command in a process of its own; its seconds and peak memory."""
+    """Runs the command in a process of its own; its seconds, CPU seconds and peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "out.jpg"
         argv = [sys.executable, __file__, "--run", f"--workdir={workdir}", f"--input={photo}"]
@@ -104,8 +106,51 @@ def run_command(workdir, photo, flags: list[str]) -> dict[str, float]:
     return {"seconds": seconds} | json.loads(result.stdout.splitlines()[-1])
 
 
+def bar(value: float, unit: str, *, least: float = 0, most: float = float("inf")) -> str:
+    """A value beside what is asked of it."""
+    asked = f"at least {least:g}" if least else f"at most {most:g}"
+    return f"{value:.2f} {unit} ({'met' if least <= value <= most else 'MISSED'}: {asked})"
+
+
+def print_mobile(root: pathlib.Path, source: pathlib.Path, turns: int) -> None:
+    """Prints what the command takes with `mobile.py`'s network and the released one's shape."""
+    import tiny
+
+    from configs import mobile, release
+
+    configs = {"mobile": mobile.get_config(), "released": release.get_config()}
+    workdirs = {
+        name: tiny.write_model(root / name, *tiny.random_generator(**config.generator))
+        for name, config in configs.items()
+    }
+    photos = {megapixels: root / f"{megapixels}.jpg" for megapixels in (12, 50)}
+    for megapixels, photo in photos.items():
+        make_photo(photo, megapixels, source)
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in workdirs}
+    for _ in range(turns):
+        for name, workdir in workdirs.items():
+            runs[name].append(run_command(workdir, photos[12], []))
+    large = run_command(workdirs["mobile"], photos[50], [])
+    medians = {
+        name: {key: statistics.median(run[key] for run in found) for key in found[0]}
+        for name, found in runs.items()
+    }
+    slow, fast = medians["released"], medians["mobile"]
+    print(f"\n12 MP by the command, start to finish, in turns, median of {turns}")
+    print("released   {seconds:.1f} s, {cpu:.1f} CPU s, peak {peak_gb:.2f} GB".format(**slow))
+    print("mobile.py  {}, {:.1f} CPU s, peak {}".format(
+        bar(fast["seconds"], "s", most=8), fast["cpu"], bar(fast["peak_gb"], "GB", most=1.2)
+    ))  # fmt: skip
+    print("released / mobile.py  {}, {:.1f} in CPU s".format(
+        bar(slow["seconds"] / fast["seconds"], "times", least=12), slow["cpu"] / fast["cpu"]
+    ))  # fmt: skip
+    print("50 MP by mobile.py  {:.1f} s, peak {}".format(
+        large["seconds"], bar(large["peak_gb"], "GB", most=2)
+    ))  # fmt: skip
+
+
 def measured_command() -> None:
-    """The command in this process, which then prints its peak memory."""
+    """The command in this process, which then prints its CPU seconds and peak memory."""
     import atexit
     import runpy
 
@@ -113,7 +158,8 @@ def measured_command() -> None:
         # Not getrusage's: it begins at the peak of the process that started this one.
         status = pathlib.Path("/proc/self/status").read_text()
         peak = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
-        print(json.dumps({"peak_gb": peak * 1024 / 1e9}), flush=True)
+        measured = {"peak_gb": peak * 1024 / 1e9, "cpu": time.process_time()}
+        print(json.dumps(measured), flush=True)
 
     atexit.register(report)
     sys.argv = ["dped_jax.enhance", *sys.argv[2:]]
@@ -129,6 +175,7 @@ def main() -> None:
     parser.add_argument(
         "--megapixels", default="3.1,12", help="of the memory test, by comma; or none"
     )
+    parser.add_argument("--turns", type=int, default=3, help="of the two networks; or 0")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = pathlib.Path(name)
@@ -155,6 +202,8 @@ def main() -> None:
                 run = run_command(options.workdir, photo, flags)
                 print(f"{megapixels} MP, {mode} memory: peak {run['peak_gb']:.2f} GB, "
                       f"{run['seconds']:.0f} s", flush=True)  # fmt: skip
+        if options.turns:
+            print_mobile(root, options.photo, options.turns)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import importlib.util
 import numpy as np
 import tiny
 
+from dped_jax import checkpoint
 from dped_jax.images import photo_files
 from dped_jax.images.photo_files import Photo
 
@@ -27,3 +28,28 @@ def test_peak_memory_is_the_commands_own(tmp_path):
 def test_the_configs_of_the_table_exist():
     for name in benchmark("train").CONFIGS:
         assert (tiny.ROOT / "configs" / f"{name}.py").exists()
+
+
+def test_what_is_asked_of_mobile_is_judged(tmp_path, monkeypatch, capsys):
+    enhance, seen = benchmark("enhance"), []
+
+    def run_command(workdir, photo, flags):
+        seen.append((workdir.name, photo.stem))
+        seconds = {"mobile": 5.0, "released": 59.0}[workdir.name]
+        return {"seconds": seconds, "cpu": 2 * seconds, "peak_gb": 1.1 if "12" in str(photo) else 3}
+
+    monkeypatch.setattr(enhance, "run_command", run_command)
+    monkeypatch.setattr(enhance, "make_photo", lambda *_: None)
+    enhance.print_mobile(tmp_path, tmp_path / "photo.png", 2)
+    assert seen == [("mobile", "12"), ("released", "12")] * 2 + [("mobile", "50")]
+    lines = capsys.readouterr().out.splitlines()[-3:]
+    assert lines == [
+        "mobile.py  5.00 s (met: at most 8), 10.0 CPU s, peak 1.10 GB (met: at most 1.2)",
+        "released / mobile.py  11.80 times (MISSED: at least 12), 11.8 in CPU s",
+        "50 MP by mobile.py  5.0 s, peak 3.00 GB (MISSED: at most 2)",
+    ]
+    networks = [
+        checkpoint.read_config(tmp_path / name).generator for name in ("mobile", "released")
+    ]
+    assert [network.architecture for network in networks] == ["unet", "resnet"]
+    assert networks[1].norm == "instance"
