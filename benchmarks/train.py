@@ -28,7 +28,8 @@ def bench_step(name: str, batch_size: int, steps: int) -> dict[str, float]:
     import jax
     import numpy as np
 
-    from dped_jax.train.devices import choose_devices, map_step, replicate
+    from dped_jax.train.devices import choose_devices, map_steps, replicate
+    from dped_jax.train.feeds import StreamedBatches
     from dped_jax.train.loop import load_vgg
     from dped_jax.train_state import create_train_state
 
@@ -36,23 +37,21 @@ def bench_step(name: str, batch_size: int, steps: int) -> dict[str, float]:
     config = importlib.import_module(f"configs.{name}").get_config()
     config.vgg.weights = "random"
     devices = choose_devices(batch_size)
-    patches = np.random.default_rng(0).integers(
-        0, 256, (len(devices), batch_size // len(devices), 100, 100, 3), np.uint8
-    )
+    patches = np.random.default_rng(0).integers(0, 256, (batch_size, 100, 100, 3), np.uint8)
     batch = {"phone": patches, "dslr": patches[:, ::-1]}
-    if config.train.discriminator_batch == "next":
-        batch["next"] = dict(batch)
+    feed = StreamedBatches(config, devices)
+    inputs = feed.place([batch, batch][: 2 if config.train.discriminator_batch == "next" else 1])
     vgg_params = replicate(load_vgg(config), devices)
     state = replicate(create_train_state(config, jax.random.PRNGKey(0)), devices)
-    step = map_step(config, devices)
+    step = map_steps(config, devices, feed)
     start = time.perf_counter()
-    compiled = step.lower(state, batch, vgg_params).compile()
+    compiled = step.lower(state, inputs, vgg_params, None).compile()
     compile_seconds = time.perf_counter() - start
     flops = compiled.cost_analysis()["flops"] * len(devices)
     seconds = []
     for _ in range(steps + 1):  # the first one is a warm-up
         start = time.perf_counter()
-        state, metrics = step(state, batch, vgg_params)
+        state, metrics = step(state, inputs, vgg_params, None)
         jax.block_until_ready((state, metrics))
         seconds.append(time.perf_counter() - start)
     return {

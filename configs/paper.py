@@ -23,6 +23,9 @@ def get_config() -> ml_collections.ConfigDict:  # noqa: PLR0915  (a list of fiel
     config.data.gain = 0.0  # deviation of the logarithm of a random gain, the same for both
     config.data.channel_gain = 0.0  # likewise, of each channel's own gain
     config.data.crop = 0  # pixels, side of a random crop of each training patch; 0 takes it whole
+    config.data.decode_once = True  # into a file beside the dataset, 60 kB a pair
+    # where training pairs are kept: "always", "never", or "auto", on accelerators that have room
+    config.data.on_device = "auto"
 
     config.generator = ml_collections.ConfigDict()
     # or "srcnn" (Dong et al., 4.1), "identity" (3.1.2), "unet", "ppcn_teacher", "ppcn_student"
@@ -72,6 +75,7 @@ def get_config() -> ml_collections.ConfigDict:  # noqa: PLR0915  (a list of fiel
     config.train.ema_decay = 0.0  # of the generator's average, which is the model then; 0: none
     config.train.discriminator_batch = "same"  # as the generator's; or "next" (release)
     config.train.init_from = ""  # workdir whose generator to start from; "" starts from scratch
+    config.train.steps_per_call = 1  # that devices do without the host, between checkpoints
     config.train.log_every_steps = 50
     config.train.eval_every_steps = 1_000
     config.train.checkpoint_every_steps = 1_000

@@ -71,7 +71,7 @@ DEFINITIONS = {
 }
 
 
-def _own_part(draws: jax.Array) -> jax.Array:
+def own_part(draws: jax.Array) -> jax.Array:
     """This device's part of draws made for the global batch, by global example index."""
     size = draws.shape[0] // jax.lax.axis_size(DEVICES)
     return jax.lax.dynamic_slice_in_dim(draws, jax.lax.axis_index(DEVICES) * size, size)
@@ -198,7 +198,7 @@ def make_train_step(
 
     def step(state, batch, vgg_params):
         num = batch["phone"].shape[0] * jax.lax.axis_size(DEVICES)
-        labels = _own_part(draw(jax.random.fold_in(state.key, state.step), num))
+        labels = own_part(draw(jax.random.fold_in(state.key, state.step), num))
 
         grads, (logged, batch_stats, enhanced) = jax.grad(generator_loss, has_aux=True)(
             state.generator.params, state, batch, vgg_params

@@ -65,7 +65,7 @@ def test_the_position_can_be_set(tiny_config):
 
 
 def test_flips_are_the_same_for_both_images_of_a_pair():
-    images = np.arange(4 * 2 * 3 * 3).reshape(4, 2, 3, 3)
+    images = np.arange(4 * 2 * 3 * 3, dtype=np.uint8).reshape(4, 2, 3, 3)
     flips = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], bool)
     flipped = input_pipeline.random_flips({"phone": images, "dslr": images + 1}, flips)
     expected = [images[0], images[1, ::-1], images[2, :, ::-1], images[3, ::-1, ::-1]]
@@ -105,7 +105,7 @@ def test_flips_and_transposes_make_the_eight_symmetries_of_a_square(tiny_config)
 
 def test_gains_are_the_same_for_both_images_of_a_pair(tiny_config):
     images = np.array([[[[100, 3, 200]]], [[[50, 7, 0]]]], np.uint8)
-    gains = np.array([[1.5, 0.5, 1.5], [1.0, 2.0, 3.0]])
+    gains = np.array([[1.5, 0.5, 1.5], [1.0, 2.0, 3.0]], np.float32)
     changed = input_pipeline.random_gains({"phone": images, "dslr": images // 2}, gains)
     np.testing.assert_array_equal(changed["phone"].reshape(2, 3), [[150, 2, 255], [50, 14, 0]])
     np.testing.assert_array_equal(changed["dslr"].reshape(2, 3), [[75, 0, 150], [25, 6, 0]])
@@ -124,7 +124,7 @@ def test_gains_are_the_same_for_both_images_of_a_pair(tiny_config):
 
 def test_crops_are_at_the_same_place_of_both_images(tiny_config):
     images = np.arange(2 * 5 * 6 * 3).reshape(2, 5, 6, 3)
-    corners = np.array([[0.0, 0.0], [0.99, 0.5]])
+    corners = np.array([[0, 0], [1, 1]])
     cropped = input_pipeline.random_crops({"phone": images, "dslr": images + 1}, corners, 4)
     expected = [images[0, :4, :4], images[1, 1:5, 1:5]]
     np.testing.assert_array_equal(cropped["phone"], expected)

@@ -8,9 +8,10 @@ import jax
 import ml_collections
 from absl import logging
 
-from dped_jax import checkpoint, input_pipeline
+from dped_jax import checkpoint
 from dped_jax.train import resume
-from dped_jax.train.devices import choose_devices, make_step_on_devices, replicate
+from dped_jax.train.devices import choose_devices, map_steps, replicate
+from dped_jax.train.feeds import StreamedBatches
 from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
 from dped_jax.train.loop import load_vgg, train
 from dped_jax.train_state import create_train_state
@@ -48,18 +49,17 @@ def steps_per_second(config: ml_collections.ConfigDict, seconds: float = 20.0) -
     Raises:
       InputError: see `train`.
     """
-    batches = input_pipeline.train_batches(config)
     devices = choose_devices(config.train.batch_size)
+    feed = StreamedBatches(config, devices)
+    batches = feed.iterate()
     state = create_train_state(config, jax.random.PRNGKey(config.seed))
     state, vgg_params = replicate((state, load_vgg(config)), devices)
-    step_on_devices = make_step_on_devices(config, devices)
+    steps = map_steps(config, devices, feed)
 
     def advance() -> None:
         nonlocal state
-        batch = next(batches)
-        if config.train.discriminator_batch == "next":
-            batch |= {"next": next(batches)}
-        state, metrics = step_on_devices(state, batch, vgg_params)
+        inputs = feed.place([next(batches) for _ in range(feed.per_step)])
+        state, metrics = steps(state, inputs, vgg_params, feed.held)
         jax.block_until_ready(metrics)
 
     for _ in range(2):

@@ -9,11 +9,11 @@ from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 from absl import logging
 
 from dped_jax.cli import InputError
 from dped_jax.models.layers import DEVICES
+from dped_jax.train.feeds import Feed
 from dped_jax.train_state import TrainState
 from dped_jax.train_step import make_train_step
 
@@ -54,33 +54,28 @@ def replicate(tree: Any, devices: list[jax.Device]) -> Any:
     return jax.device_put(jax.device_get(tree), sharding)
 
 
-def map_step(config: ml_collections.ConfigDict, devices: list[jax.Device]) -> Callable:
-    """The train step on devices; a batch has a leading axis over those of this process."""
+def map_steps(
+    config: ml_collections.ConfigDict, devices: list[jax.Device], feed: Feed
+) -> Callable[[TrainState, Any, Any, Any], tuple[TrainState, dict[str, jax.Array]]]:
+    """Several train steps on devices in one compiled call.
+
+    The returned `steps(state, inputs, vgg_params, held)` takes what `feed` has placed for them and
+    what it holds, and gives the next state and the metrics of every step, (steps,) float32 arrays.
+    The state is donated.
+    """
+    step = make_train_step(config)
+
+    def steps(state, inputs, vgg_params, held):
+        def one(state, inputs):
+            return step(state, feed.batch(held, inputs), vgg_params)
+
+        return jax.lax.scan(one, state, inputs)
+
     return jax.pmap(
-        make_train_step(config),
+        steps,
         axis_name=DEVICES,
-        in_axes=(None, 0, None),
+        in_axes=(None, feed.axis, None, 0),
         out_axes=None,
         devices=devices,
         donate_argnums=0,
     )
-
-
-def make_step_on_devices(
-    config: ml_collections.ConfigDict, devices: list[jax.Device]
-) -> Callable[[TrainState, Any, Any], tuple[TrainState, dict[str, jax.Array]]]:
-    """The train step on devices; takes this process's part of the batch as it is loaded."""
-    step = map_step(config, devices)
-    num_local = len(devices) // jax.process_count()
-
-    def split(images: np.ndarray) -> np.ndarray:
-        return images.reshape(num_local, -1, *images.shape[1:])
-
-    def step_on_devices(state, batch, vgg_params):
-        state, metrics = step(state, jax.tree.map(split, batch), vgg_params)
-        if jax.default_backend() == "cpu":
-            # Steps in flight share one thread pool and can lock each other out of collectives.
-            jax.block_until_ready(metrics)
-        return state, metrics
-
-    return step_on_devices

@@ -1,7 +1,6 @@
 """The training loop: from a configuration to a workdir of checkpoints, scores and pictures."""
 
 import contextlib
-import math
 import pathlib
 from typing import Any
 
@@ -10,16 +9,18 @@ import ml_collections
 import numpy as np
 from absl import logging
 from flax.traverse_util import flatten_dict
-from tqdm import tqdm
 
 from dped_jax import check_config, checkpoint, input_pipeline
 from dped_jax.cli import InputError
 from dped_jax.cli.progress import progress_bar
 from dped_jax.convert import vgg_files
-from dped_jax.evaluate.scores import format_summary
 from dped_jax.train import metrics_writer, resume, saved_state
-from dped_jax.train.devices import choose_devices, make_step_on_devices, replicate
+from dped_jax.train.calls import draw_calls, warn_of_single_steps
+from dped_jax.train.decoded import open_decoded
+from dped_jax.train.devices import choose_devices, map_steps, replicate
+from dped_jax.train.feeds import choose_feed
 from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
+from dped_jax.train.reports import StepReports, is_evaluated, is_saved, report_validation
 from dped_jax.train.validation import make_samples, make_validation
 from dped_jax.train_state import TrainState, create_train_state
 from dped_jax.train_step import count_flops
@@ -60,58 +61,6 @@ def initial_state(
     return state, None
 
 
-def mean_metrics(pending: list[tuple[int, dict[str, jax.Array]]], manager: Any) -> dict[str, float]:
-    """Means of the metrics of several steps, each given with its number.
-
-    Raises:
-      InputError: one is not finite; names the first such step and the last good checkpoint.
-    """
-    pending = jax.device_get(pending)
-    for step, values in pending:
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            good = manager.latest_step()
-            kept = f"checkpoint {good} is kept" if good is not None else "no checkpoint yet"
-            raise InputError(
-                f"step {step}: {', '.join(bad)} not finite; {kept}; lower "
-                "--config.train.learning_rate or the loss weights, in another --workdir"
-            )
-    return {name: float(np.mean([m[name] for _, m in pending])) for name in pending[0][1]}
-
-
-def report_training(
-    writer: metrics_writer.MetricsWriter,
-    config: ml_collections.ConfigDict,
-    step: int,
-    means: dict[str, float],
-    num_steps: int,
-) -> None:
-    """Writes the means of the last steps' metrics, and prints them where validation follows."""
-    writer.train_scalars(config, step, means, num_steps)
-    if is_evaluated(config, step):
-        tqdm.write(f"step {step}  " + "  ".join(f"{k} {value:.4g}" for k, value in means.items()))
-
-
-def is_evaluated(config: ml_collections.ConfigDict, step: int) -> bool:
-    """Whether validation follows a step."""
-    return step == config.train.num_steps or step % config.train.eval_every_steps == 0
-
-
-def report_validation(
-    writer: metrics_writer.MetricsWriter,
-    step: int,
-    summary: dict[str, float],
-    picture: np.ndarray,
-) -> None:
-    """Writes and prints what validation has found."""
-    writer.picture(step, picture)
-    writer.scalars(step, "validation", summary)
-    line = format_summary("validation", summary)
-    if "discriminator_accuracy" in summary:
-        line += f"   discriminator {summary['discriminator_accuracy']:.1%}"
-    tqdm.write(line)
-
-
 def train(
     config: ml_collections.ConfigDict, workdir: pathlib.Path, num_devices: int | None = None
 ) -> TrainState:
@@ -132,10 +81,9 @@ def train(
     check_config.check(config)
     options = config.train
     devices = choose_devices(options.batch_size, num_devices)
+    warn_of_single_steps(config)
     dataset = config.data.data_dir, config.data.phone
-    batches = input_pipeline.train_batches(
-        config, process_index=jax.process_index(), process_count=jax.process_count()
-    )
+    input_pipeline.train_draws(config, len(input_pipeline.open_split(*dataset, "train")))
     source = input_pipeline.open_split(*dataset, "validation")
     validate, samples = make_validation(config, source), make_samples(config, source)
     fingerprint = dataset_fingerprint(*dataset)
@@ -143,17 +91,19 @@ def train(
     vgg_params = load_vgg(config)
     state, data_state = initial_state(config, workdir)
     resume.record(workdir, config, fingerprint, start := int(state.step))  # written first
+    decoded = open_decoded(*dataset, fingerprint) if config.data.decode_once else None
+    feed = choose_feed(config, devices, decoded)
+    batches = feed.iterate()
     if data_state:
         batches.set_state(data_state)
     # As host arrays, the 80 MB of VGG would travel at every step.
     state, vgg_params = replicate((state, vgg_params), devices)
-    step_on_devices = make_step_on_devices(config, devices)
+    steps = map_steps(config, devices, feed)
     writer = metrics_writer.MetricsWriter(workdir, start) if jax.process_index() == 0 else None
     flops, splits = count_flops(config, state, vgg_params), fingerprint["splits"]
     if writer:
         print(metrics_writer.describe_start(config, state, devices, splits, flops), flush=True)
 
-    pending: list[tuple[int, dict[str, jax.Array]]] = []
     progress = progress_bar(
         total=options.num_steps * options.batch_size,
         initial=start * options.batch_size,
@@ -161,24 +111,25 @@ def train(
     )
     manager = checkpoint.open_manager(workdir, keep=options.keep_checkpoints)
     with progress, manager, writer or contextlib.nullcontext():
-        for step in range(start + 1, options.num_steps + 1):
-            batch = next(batches)
-            if options.discriminator_batch == "next":
-                batch |= {"next": next(batches)}
-            state, metrics = step_on_devices(state, batch, vgg_params)
-            pending.append((step, metrics))
-            evaluating = is_evaluated(config, step)
-            saving = evaluating or step % options.checkpoint_every_steps == 0
-            if saving or step % options.log_every_steps == 0:
-                means = mean_metrics(pending, manager)
-                progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
-                if writer:
-                    report_training(writer, config, step, means, len(pending))
-                pending = []
-            progress.update(options.batch_size)
-            if saving:
+        reports = StepReports(config, manager, writer, progress)
+        calls, unread = draw_calls(config, feed, batches, start), None
+        upcoming = next(calls, None)
+        while upcoming:
+            step, inputs, position = upcoming
+            state, metrics = steps(state, inputs, vgg_params, feed.held)
+            if jax.default_backend() == "cpu" and len(devices) > 1:
+                # Calls in flight share one thread pool and can lock each other out of collectives.
+                jax.block_until_ready(metrics)
+            upcoming = next(calls, None)  # placed while the devices work
+            if unread:
+                reports.read(*unread)  # of the call before, so that the devices do not wait
+            unread = step, metrics
+            if is_saved(config, step):
+                reports.read(*unread)
+                unread = None
+                evaluating = is_evaluated(config, step)
                 scores = validate(state) if evaluating else None
                 if scores and writer:
                     report_validation(writer, step, scores, samples(state))
-                saved_state.save_state(manager, state, batches.get_state(), scores)
+                saved_state.save_state(manager, state, position, scores)
     return state

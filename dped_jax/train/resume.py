@@ -20,6 +20,9 @@ from dped_jax.cli import InputError
 # Without effect on parameters and scores. `eval.num_pairs` has one: the best of scores on different
 # pairs is not the best model.
 FREE = {
+    "data.decode_once",
+    "data.on_device",
+    "train.steps_per_call",
     "train.log_every_steps",
     "train.eval_every_steps",
     "train.checkpoint_every_steps",
@@ -73,7 +76,7 @@ def compare(
             f"config.data.data_dir={config.data.data_dir}: not the dataset on which {workdir} was "
             f"trained ({_difference(recorded, dataset)}); bring that one back, or {remedy}"
         )
-    return {name: theirs[name] for name in differing}
+    return {name: theirs.get(name) for name in differing}
 
 
 def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:

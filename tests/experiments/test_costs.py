@@ -124,12 +124,12 @@ def test_a_training_takes_the_sum_of_what_it_logged(tmp_path, tiny_config):
 def test_the_speed_is_that_of_most_steps(tiny_config, monkeypatch):
     seconds = iter([0.5, 0.5, *[0.02] * 7, 0.5, *[0.02] * 1000])  # compiling, and a stall
 
-    def step_on_devices(state, batch, vgg_params):
-        assert batch["phone"].shape == (4, 100, 100, 3)
+    def steps(state, inputs, vgg_params, held):
+        assert inputs["phone"].shape == (4, 1, 1, 100, 100, 3)  # devices, steps, pairs
         time.sleep(next(seconds))
         return state, {}
 
-    monkeypatch.setattr(training, "make_step_on_devices", lambda *_: step_on_devices)
+    monkeypatch.setattr(training, "map_steps", lambda *_: steps)
     assert 5 < training.steps_per_second(tiny_config, 0.7) <= 50
 
 

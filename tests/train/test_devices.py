@@ -16,7 +16,8 @@ from flax.traverse_util import flatten_dict
 from configs import paper
 from dped_jax.cli import InputError
 from dped_jax.convert import vgg_files
-from dped_jax.train.devices import choose_devices, make_step_on_devices, replicate
+from dped_jax.train.devices import choose_devices, map_steps, replicate
+from dped_jax.train.feeds import StreamedBatches
 from dped_jax.train_state import create_train_state
 
 BATCH_SIZE, SIZE, NUM_STEPS = 50, 20, 3
@@ -70,13 +71,15 @@ def run(present):
         patch.setattr(jax, "local_device_count", lambda: len(present))
         patch.setattr(jnp, "float32", jnp.float64)  # what images, logits and features are cast to
         devices = choose_devices(BATCH_SIZE)
-        step_on_devices = make_step_on_devices(config, devices)
+        feed = StreamedBatches(config, devices)
+        steps = map_steps(config, devices, feed)
         state = create_train_state(config, jax.random.PRNGKey(1))
         state = jax.tree.map(lambda x: jnp.float64(x) if x.dtype == np.float32 else x, state)
         state, vgg_params = replicate((state, vgg_files.random_vgg_params(0)), devices)
         arrays = {"devices": np.array(len(devices))}
         for k in range(1, NUM_STEPS + 1):
-            state, _ = step_on_devices(state, batch(k), vgg_params)
+            state, _ = steps(state, feed.place([batch(k)]), vgg_params, feed.held)
+            jax.block_until_ready(state)
             for name in ("generator", "discriminator"):
                 network = jax.device_get(getattr(state, name))
                 (adam, *_) = network.opt_state

@@ -15,6 +15,9 @@ from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
 from dped_jax.train.loop import train
 
 FREE = {
+    "data.decode_once": False,
+    "data.on_device": "never",
+    "train.steps_per_call": 2,
     "train.log_every_steps": 3,
     "train.eval_every_steps": 3,
     "train.checkpoint_every_steps": 2,

@@ -266,11 +266,14 @@ def test_random_vgg_is_announced(tiny_config, caplog):
     assert params["conv1_1"]["kernel"].shape == (3, 3, 3, 64)
 
 
-def test_two_processes_train_as_one_with_as_many_devices(tmp_path, tiny_config):
+@pytest.mark.parametrize("fields", [{}, {"data.on_device": "always", "train.steps_per_call": 2}])
+def test_two_processes_train_as_one_with_as_many_devices(tmp_path, tiny_config, fields):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     tiny_config.data.flip = True
+    tiny_config.train.checkpoint_every_steps = 2
+    tiny_config.update_from_flattened_dict(fields)
     processes = [
         subprocess.Popen(
             [

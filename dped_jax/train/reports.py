@@ -1,0 +1,86 @@
+"""What training tells of its steps: means of their metrics, checked, a call after the devices
+made them.
+"""
+
+import math
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from tqdm import tqdm
+
+from dped_jax.cli import InputError
+from dped_jax.evaluate.scores import format_summary
+from dped_jax.train.metrics_writer import MetricsWriter
+
+
+def is_evaluated(config: ml_collections.ConfigDict, step: int) -> bool:
+    """Whether validation follows a step."""
+    return step == config.train.num_steps or step % config.train.eval_every_steps == 0
+
+
+def is_saved(config: ml_collections.ConfigDict, step: int) -> bool:
+    """Whether a checkpoint follows a step."""
+    return is_evaluated(config, step) or step % config.train.checkpoint_every_steps == 0
+
+
+class StepReports:
+    """Reads the metrics of calls, and writes the means that are due."""
+
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        manager: Any,
+        writer: MetricsWriter | None,
+        progress: tqdm,
+    ):
+        """`manager` is of the checkpoints; `writer` is None where another process writes."""
+        self._config, self._manager = config, manager
+        self._writer, self._progress = writer, progress
+        self._pending: list[dict[str, float]] = []
+
+    def read(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        """Waits for the metrics, (steps,) arrays, of the call that ended with a step.
+
+        Raises:
+          InputError: one is not finite; names the first such step and the last good checkpoint.
+        """
+        by_name = jax.device_get(metrics)
+        num = len(by_name["total"])
+        for k in range(num):
+            values = {name: float(array[k]) for name, array in by_name.items()}
+            self._take(step - num + 1 + k, values)
+        self._progress.update(num * self._config.train.batch_size)
+
+    def _take(self, step: int, values: dict[str, float]) -> None:
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            good = self._manager.latest_step()
+            kept = f"checkpoint {good} is kept" if good is not None else "no checkpoint yet"
+            raise InputError(
+                f"step {step}: {', '.join(bad)} not finite; {kept}; lower "
+                "--config.train.learning_rate or the loss weights, in another --workdir"
+            )
+        self._pending.append(values)
+        if is_saved(self._config, step) or step % self._config.train.log_every_steps == 0:
+            means = {name: float(np.mean([m[name] for m in self._pending])) for name in values}
+            self._progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
+            if self._writer:
+                self._writer.train_scalars(self._config, step, means, len(self._pending))
+                if is_evaluated(self._config, step):
+                    shown = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
+                    tqdm.write(f"step {step}  {shown}")
+            self._pending = []
+
+
+def report_validation(
+    writer: MetricsWriter, step: int, summary: dict[str, float], picture: np.ndarray
+) -> None:
+    """Writes and prints what validation has found."""
+    writer.picture(step, picture)
+    writer.scalars(step, "validation", summary)
+    line = format_summary("validation", summary)
+    if "discriminator_accuracy" in summary:
+        line += f"   discriminator {summary['discriminator_accuracy']:.1%}"
+    tqdm.write(line)
