@@ -30,7 +30,7 @@ def recipe(**generator: object) -> ml_collections.ConfigDict:
 
 def full_resolution(**generator: object) -> ml_collections.ConfigDict:
     """The recipe for networks that compute at the photograph's own resolution."""
-    config = recipe(**generator)
+    config = recipe(**(paper.get_config().generator.to_dict() | generator))
     config.generator.kernel_init = "he_normal"  # from sigma 0.01 few steps learn little
     config.data.crop = 50
     config.train.learning_rate = 1e-3
@@ -51,7 +51,7 @@ def get_config() -> ml_collections.ConfigDict:
         )
     }
     for name, title, model in (
-        ("paper", "Paper's network", full_resolution(**paper.get_config().generator)),
+        ("paper", "Paper's network", full_resolution()),
         ("small", "Small ResNet", full_resolution(**small.get_config().generator)),
         ("srcnn", "SRCNN", full_resolution(architecture="srcnn")),
         ("teacher", "PPCN, teacher", full_resolution(architecture="ppcn_teacher")),

@@ -11,7 +11,7 @@ from typing import Any
 import ml_collections
 from flax.traverse_util import flatten_dict
 
-from dped_jax.cli import InputError
+from dped_jax.cli import InputError, config_files
 from dped_jax.input_pipeline import PATCH_SIZE
 from dped_jax.metrics import MIN_MS_SSIM_SIDE
 from dped_jax.models import discriminator, generator
@@ -156,10 +156,19 @@ def check(config: ml_collections.ConfigDict, where: str = "config") -> None:
       where: how the user calls it, for the message.
 
     Raises:
-      InputError: a field is missing, unknown or has a value that is not allowed; fields contradict
-        each other; or the file of VGG-19 weights, where it is needed, does not exist.
+      InputError: a field is missing, unknown or has a value that is not allowed; a field of the
+        generator is set that its architecture does not know; fields contradict each other; or the
+        file of VGG-19 weights, where it is needed, does not exist.
     """
     check_fields(config.to_dict(), FIELDS, where)
+    generator_fields = generator.FIELDS[config.generator.architecture] | {"architecture"}
+    unset = config_files.load(config_files.FOLDER / "paper.py").generator
+    for name, value in config.generator.items():
+        if name not in generator_fields and value != unset[name]:
+            raise InputError(
+                f"{where}.generator.{name}={value!r}: {config.generator.architecture} has no use "
+                f"for it; leave it at {unset[name]!r}, as paper.py has it"
+            )
     warmup, num_steps = config.train.warmup_steps, config.train.num_steps
     if warmup >= num_steps:
         raise InputError(

@@ -29,6 +29,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from dped_jax import cli
 from dped_jax.cli import InputError
+from dped_jax.models.generator import make_generator
 
 Tree = dict[str, Any]
 
@@ -202,7 +203,7 @@ def load_generator(
       The configuration, the generator's variables (`params`, `batch_stats`), and the step.
 
     Raises:
-      InputError: no workdir, no such checkpoint, or a damaged one.
+      InputError: no workdir, no such checkpoint, a damaged one, or one of another network.
     """
     workdir = pathlib.Path(workdir)
     config, steps = read_config(workdir), list_steps(workdir)
@@ -220,4 +221,8 @@ def load_generator(
             where, others = manager.directory / str(step), [s for s in steps if s != step]
             remedy = f"--step chooses another of {others}"
             raise InputError(f"{where}: damaged ({error}); {remedy}") from error
+    init, images = make_generator(config).init, jax.ShapeDtypeStruct((1, 16, 16, 3), "float32")
+    expected = jax.eval_shape(init, jax.random.PRNGKey(0), images)
+    kept = {name: expected[name] for name in ("params", "batch_stats") if name in expected}
+    fill(kept, arrays, manager.directory / str(step))
     return config, {"params": {}, "batch_stats": {}} | unflatten_dict(arrays, sep="/"), step

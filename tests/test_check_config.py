@@ -10,6 +10,7 @@ from flax.traverse_util import flatten_dict
 from configs import demo, mobile, paper, table3_small
 from dped_jax.check_config import check
 from dped_jax.cli import InputError
+from dped_jax.models import generator
 from dped_jax.models.discriminator import make_discriminator
 from dped_jax.models.generator import make_generator
 
@@ -150,6 +151,44 @@ def test_fields_that_contradict_each_other(tmp_path):
     config.loss.color = config.loss.texture = config.loss.tv = config.loss.ms_ssim = 0.0
     with pytest.raises(InputError, match=r"^config\.loss: give one of color, .*a weight above 0"):
         check(config)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "field", "value"),
+    [
+        ("unet", "norm", "instance"),
+        ("unet", "num_blocks", 2),
+        ("unet", "output_scale", 0.6),
+        ("resnet", "num_levels", 3),
+        ("srcnn", "width", 32),
+        ("ppcn_teacher", "norm", "none"),
+        ("ppcn_student", "num_blocks", 1),
+        ("identity", "kernel_init", "he_normal"),
+    ],
+)
+def test_a_field_that_the_architecture_does_not_know_is_refused(architecture, field, value):
+    config = changed("generator.architecture", architecture)
+    check(config)
+    config.generator[field] = value
+    with pytest.raises(
+        InputError,
+        match=rf"^config\.generator\.{field}={value!r}: {architecture} has no use for it",
+    ):
+        check(config)
+
+
+@pytest.mark.parametrize("architecture", generator.ARCHITECTURES)
+def test_fields_are_known_exactly_where_they_change_the_network(architecture):
+    def network(**fields):
+        config = changed("generator.architecture", architecture)
+        config.generator.update(fields)
+        return make_generator(config)
+
+    others = {"num_blocks": 2, "width": 32, "num_levels": 3, "norm": "none", "output_scale": 0.6,
+              "kernel_init": "he_normal"}  # fmt: skip
+    assert {*others, "architecture"} == set(paper.get_config().generator)
+    changing = {name for name, value in others.items() if network(**{name: value}) != network()}
+    assert changing == generator.FIELDS[architecture]
 
 
 def test_a_shortened_run_warms_up_for_a_shorter_time():

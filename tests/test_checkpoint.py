@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from configs import paper
 from dped_jax import checkpoint
@@ -12,12 +13,14 @@ from dped_jax.train import resume
 
 
 def tiny_variables(value=0.0):
-    return {"params": {"layer": {"kernel": np.full((2, 3), value, np.float32)}}, "batch_stats": {}}
+    return {"params": {"one": np.full(1, value, np.float32)}, "batch_stats": {}}
 
 
 def save_scored(workdir, psnrs, keep):
     """Checkpoints 1, 2, ... with these validation scores (None: not scored)."""
-    checkpoint.write_config(workdir, paper.get_config())
+    config = paper.get_config()
+    config.generator.architecture = "identity"
+    checkpoint.write_config(workdir, config)
     with checkpoint.open_manager(workdir, keep=keep) as manager:
         for step, psnr in enumerate(psnrs, 1):
             metrics = None if psnr is None else {"psnr": psnr}
@@ -35,7 +38,7 @@ def test_newest_and_best_both_survive(tmp_path):
     for which, expected in [("best", 2), ("newest", 6), ("5", 5)]:
         _, variables, step = checkpoint.load_generator(tmp_path, which)
         assert step == expected
-        assert variables["params"]["layer"]["kernel"].tolist() == [[expected] * 3] * 2
+        assert variables["params"]["one"].tolist() == [expected]
         assert variables["batch_stats"] == {}
 
 
@@ -90,3 +93,17 @@ def test_configurations_survive_the_round_trip(tmp_path):
         for c in (config, read)
     ]
     assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(
+    ("told", "saved"),
+    [("unet", "resnet"), ("resnet", "srcnn"), ("ppcn_student", "ppcn_teacher"), ("srcnn", "unet")],
+)
+def test_a_checkpoint_of_another_family_is_one_line(tmp_path, told, saved):
+    config, own = tiny.random_generator(architecture=told)
+    _, variables = tiny.random_generator(architecture=saved)
+    tiny.write_model(tmp_path / "good", config, own)
+    checkpoint.load_generator(tmp_path / "good")
+    tiny.write_model(tmp_path / "bad", config, variables)
+    with pytest.raises(InputError, match=r"/0: params/.*: another network was saved there$"):
+        checkpoint.load_generator(tmp_path / "bad")

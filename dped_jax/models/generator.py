@@ -15,7 +15,15 @@ from dped_jax.images.pixels import to_float
 from dped_jax.models import baselines, ppcn, unet
 from dped_jax.models.layers import BIAS_INIT, INITIALIZERS, Norm
 
-ARCHITECTURES = ("resnet", "unet", "ppcn_teacher", "ppcn_student", "srcnn", "identity")
+FIELDS = {  # of config.generator, that an architecture knows
+    "resnet": {"num_blocks", "width", "norm", "output_scale", "kernel_init"},
+    "unet": {"width", "num_levels", "kernel_init"},
+    "ppcn_teacher": {"output_scale", "kernel_init"},
+    "ppcn_student": {"output_scale", "kernel_init"},
+    "srcnn": {"output_scale", "kernel_init"},
+    "identity": set[str](),
+}
+ARCHITECTURES = tuple(FIELDS)
 
 
 class Generator(nn.Module):
