@@ -14,5 +14,6 @@ SPLIT_FOLDERS = {
     "test": "test_data/patches",
 }
 WHOLE_PHOTOS = "test_data/full_size_test_images"
+ALIGNED_PHOTOS = "aligned"  # with --keep_aligned of `prepare`: a folder of each split and camera
 MANIFEST_FILE = "manifest.csv"
 INCOMPLETE_FILE = "INCOMPLETE"  # beside it while `prepare` writes to an object store

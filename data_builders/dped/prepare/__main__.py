@@ -5,8 +5,9 @@
 Photos of the same stem are a pair. Each pair is aligned and cut into patches that match (sections 2
 and 3.2.1 of the paper); whole scenes go to test and validation. The result appears under
 `output_dir/<phone>` only when it is complete: patches, `manifest.csv`, `contact_sheet.png` and
-`correlations.png`. What is finished stays in `output_dir/.prepare/<phone>`: the same command goes
-on where it was stopped, and takes up photos that were added.
+`correlations.png`; with --keep_aligned also the whole aligned photos, in `aligned/SPLIT`. What is
+finished stays in `output_dir/.prepare/<phone>`: the same command goes on where it was stopped, and
+takes up photos that were added.
 
 Processes of this machine do the work, or with --runner an Apache Beam pipeline, with Beam's own
 flags on the same command line. Folders may then be of any file system that Beam's workers reach.
@@ -40,6 +41,9 @@ _KEEP_BLANK = flags.DEFINE_bool(
 )
 _PATCH_FORMAT = flags.DEFINE_enum("patch_format", "jpg", ["jpg", "png"], "Format of patches.")
 _JPEG_QUALITY = flags.DEFINE_integer("jpeg_quality", 100, "Of patches; 100 as published.", 1, 100)
+_KEEP_ALIGNED = flags.DEFINE_bool(
+    "keep_aligned", False, "Write the whole aligned photos, too, as PNG."
+)
 _TEST_SCENES = flags.DEFINE_integer(
     "test_scenes", -1, "Scenes held out for test; -1: 100, or a tenth of fewer than 1000."
 )
@@ -68,6 +72,7 @@ def _settings() -> photo_pairs.Settings:
         keep_blank=_KEEP_BLANK.value,
         patch_format=_PATCH_FORMAT.value,
         jpeg_quality=_JPEG_QUALITY.value,
+        keep_aligned=_KEEP_ALIGNED.value,
     )
 
 

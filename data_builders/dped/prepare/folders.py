@@ -96,7 +96,7 @@ def prepare(
             rows=rows,
             records=records,
             phone_photos={pair.name: pair.phone for pair in pairs},
-            min_correlation=settings.min_correlation,
+            settings=settings,
             run=run,
         )
     windows = [window for record in records for window in record["windows"]]
@@ -145,7 +145,7 @@ def _keep_settings(file: epath.Path, settings: Mapping[str, object]) -> None:
         cli.write_atomically(file, json.dumps(settings, indent=2).encode())
         return
     try:
-        before = dict(json.loads(file.read_text()))
+        before = {"keep_aligned": False} | dict(json.loads(file.read_text()))  # old ones lack it
     except (ValueError, TypeError) as error:
         raise InputError(
             f"{file}: damaged ({error}): remove it if this command has the flags of the run before"

@@ -26,6 +26,7 @@ from . import alignment, patches
 from .homography import AlignmentError
 
 OVERVIEW_FILE = "overview.png"  # in the zip: phone, DSLR, and both as a checkerboard
+ALIGNED_FILES = {camera: f"aligned/{camera}.png" for camera in ("phone", "dslr")}  # likewise
 _OVERVIEW_WIDTH = 240  # pixels of each of the three
 _OVERVIEW_TILES = 6  # squares of the checkerboard side by side
 
@@ -41,6 +42,7 @@ class Settings:
       keep_blank: keep pairs with a blank patch too, whose correlation is undefined.
       patch_format: "jpg" or "png".
       jpeg_quality: 1…100.
+      keep_aligned: keep the whole aligned photos, too.
     """
 
     width: int = alignment.SIZE[0]
@@ -49,6 +51,7 @@ class Settings:
     keep_blank: bool = False
     patch_format: str = "jpg"
     jpeg_quality: int = 100
+    keep_aligned: bool = False
 
     def keeps(self, pair: patches.PatchPair) -> bool:
         """Whether a pair of patches goes into the data set."""
@@ -100,6 +103,9 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
         }
         encoded[OVERVIEW_FILE] = encode(_overview(aligned.phone, aligned.dslr), ".png")
         record["windows"] = _cut(aligned, settings, encoded)
+        if settings.keep_aligned:
+            for camera, file in ALIGNED_FILES.items():
+                encoded[file] = encode(getattr(aligned, camera), ".png")
     except (PhotoError, AlignmentError) as error:
         record["problem"] = str(error)
     except OSError as error:  # of reading; next time it may work

@@ -9,10 +9,17 @@ from typing import Any
 from etils import epath
 
 from .. import manifest
-from ..layout import CAMERA_FOLDERS, INCOMPLETE_FILE, MANIFEST_FILE, SPLIT_FOLDERS, WHOLE_PHOTOS
+from ..layout import (
+    ALIGNED_PHOTOS,
+    CAMERA_FOLDERS,
+    INCOMPLETE_FILE,
+    MANIFEST_FILE,
+    SPLIT_FOLDERS,
+    WHOLE_PHOTOS,
+)
 from . import overview
 from .parallel import Run
-from .photo_pairs import OVERVIEW_FILE, encoded_patches
+from .photo_pairs import ALIGNED_FILES, OVERVIEW_FILE, Settings, encoded_patches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,16 +31,21 @@ class Placement:
       whole_photo: path of the phone's photo, if that is to be copied too; otherwise "".
       split: "train", "validation" or "test".
       patches: (name in the record, number in the split's folder) of each.
+      aligned: whether the whole aligned photos are to be written, too.
     """
 
     record: str
     whole_photo: str
     split: str
     patches: tuple[tuple[str, int], ...]
+    aligned: bool
 
 
 def place(
-    rows: Sequence[Mapping[str, Any]], phone_photos: Mapping[str, str], work_dir: str
+    rows: Sequence[Mapping[str, Any]],
+    phone_photos: Mapping[str, str],
+    work_dir: str,
+    keep_aligned: bool,
 ) -> list[Placement]:
     """Says for each photo with patches where they go.
 
@@ -41,6 +53,7 @@ def place(
       rows: of the manifest.
       phone_photos: path of the phone's photo of each name.
       work_dir: folder of the records.
+      keep_aligned: see `photo_pairs.Settings`.
     """
     by_photo: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -52,18 +65,23 @@ def place(
             whole_photo=phone_photos[name] if kept[0]["split"] == "test" else "",
             split=kept[0]["split"],
             patches=tuple((row["source"], row["patch"]) for row in kept),
+            aligned=keep_aligned,
         )
         for name, kept in by_photo.items()
     ]
 
 
 def patch_files(placement: Placement, camera_folders: tuple[str, str]) -> dict[str, str]:
-    """Paths below the phone's folder by name in the record, of the patches of one photo."""
-    return {
-        f"{camera}/{name}": f"{SPLIT_FOLDERS[placement.split]}/{folder}/{number}{name[-4:]}"
-        for name, number in placement.patches
-        for camera, folder in zip(("phone", "dslr"), camera_folders, strict=True)
-    }
+    """Paths below the phone's folder by name in the record, of what one photo has given."""
+    files = {}
+    for camera, folder in zip(("phone", "dslr"), camera_folders, strict=True):
+        for name, number in placement.patches:
+            file = f"{SPLIT_FOLDERS[placement.split]}/{folder}/{number}{name[-4:]}"
+            files[f"{camera}/{name}"] = file
+        if placement.aligned:
+            stem = epath.Path(placement.record).name
+            files[ALIGNED_FILES[camera]] = f"{ALIGNED_PHOTOS}/{placement.split}/{folder}/{stem}.png"
+    return files
 
 
 def is_whole(target: epath.Path, placements: Sequence[Placement]) -> bool:
@@ -80,7 +98,7 @@ def is_whole(target: epath.Path, placements: Sequence[Placement]) -> bool:
     for placement in placements:
         for file in patch_files(placement, camera_folders).values():
             folder, _, name = file.rpartition("/")
-            wanted[folder].add(name)
+            wanted.setdefault(folder, set()).add(name)
     try:
         return all(
             {file.name for file in (target / folder).iterdir()} == names
@@ -122,7 +140,7 @@ def publish(
     rows: Sequence[Mapping[str, Any]],
     records: Sequence[Mapping[str, Any]],
     phone_photos: Mapping[str, str],
-    min_correlation: float,
+    settings: Settings,
     run: Run,
 ) -> bool:
     """Writes patches, whole test photos, manifest and pictures, all of them or nothing.
@@ -135,7 +153,7 @@ def publish(
       rows: of the manifest, see `splits.make_rows`.
       records: of all pairs.
       phone_photos: path of the phone's photo of each name.
-      min_correlation: patches above it were kept.
+      settings: those that the records were made with.
       run: calls a function for all tasks.
 
     Returns:
@@ -145,7 +163,7 @@ def publish(
       OSError: something cannot be written.
     """
     table = manifest.as_text(rows).encode()
-    placements = place(rows, phone_photos, os.fspath(work / "pairs"))
+    placements = place(rows, phone_photos, os.fspath(work / "pairs"), settings.keep_aligned)
     there = (target / MANIFEST_FILE).exists() and not (target / INCOMPLETE_FILE).exists()
     if there and (target / MANIFEST_FILE).read_bytes() == table and is_whole(target, placements):
         return False
@@ -158,7 +176,7 @@ def publish(
     staged.mkdir(parents=True)
     (staged / INCOMPLETE_FILE).write_text("data_builders.dped.prepare has not finished\n")
     _write_placements(placements, os.fspath(staged), CAMERA_FOLDERS[target.name], run)
-    _write_pictures(staged, placements, records, min_correlation)
+    _write_pictures(staged, placements, records, settings.min_correlation)
     (staged / MANIFEST_FILE).write_bytes(table)
     (staged / INCOMPLETE_FILE).unlink()
     if renames:
@@ -174,7 +192,9 @@ def _write_placements(
     placements: Sequence[Placement], root: str, camera_folders: tuple[str, str], run: Run
 ) -> None:
     """Makes the folders of the published layout and writes all patches there."""
-    for folder in SPLIT_FOLDERS.values():
+    aligned = any(placement.aligned for placement in placements)
+    wanted = [*SPLIT_FOLDERS.values(), *(f"{ALIGNED_PHOTOS}/{s}" for s in SPLIT_FOLDERS if aligned)]
+    for folder in wanted:
         for camera in camera_folders:
             (epath.Path(root) / folder / camera).mkdir(parents=True, exist_ok=True)
     (epath.Path(root) / WHOLE_PHOTOS).mkdir(parents=True, exist_ok=True)

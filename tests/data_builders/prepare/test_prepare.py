@@ -1,5 +1,8 @@
 """The prepare command: the files that it makes."""
 
+import json
+import shutil
+
 import cv2
 import fsspec
 import numpy as np
@@ -19,7 +22,9 @@ from photo_folders import (
 )
 from tiny import assert_one_line_error
 
+from data_builders.dped.cli import InputError
 from data_builders.dped.dped_dataset_builder import Builder
+from data_builders.dped.layout import SPLIT_FOLDERS
 from data_builders.dped.prepare import alignment, patches, photo_pairs
 
 
@@ -175,3 +180,36 @@ def test_settings_of_patches(photos, tmp_path):
     assert set(per_photo.values()) == {4}  # 270x200 has 2x2 windows
     assert (tmp_path / "sony/training_data/canon/0.png").exists()
     assert (tmp_path / "sony/training_data/sony/0.png").exists()
+
+
+def test_whole_aligned_photos_are_those_that_patches_were_cut_from(photos, tmp_path):
+    settings = photo_pairs.Settings(keep_aligned=True, patch_format="png")
+    assert prepare_here(photos, tmp_path, settings=settings).changed
+    rows = [row for row in manifest(tmp_path) if row["status"] == "kept"]
+    assert {row["split"] for row in rows} == set(SPLIT_FOLDERS)
+    for row in rows:
+        folder = tmp_path / "custom/aligned" / row["split"]
+        phone, dslr = (
+            cv2.imread(str(folder / c / f"{row['photo']}.png")) for c in ("phone", "dslr")
+        )
+        assert phone.shape == dslr.shape
+        x, y = int(row["x"]), int(row["y"])
+        patch = cv2.imread(
+            str(tmp_path / "custom" / SPLIT_FOLDERS[row["split"]] / "dslr" / f"{row['patch']}.png")
+        )
+        np.testing.assert_array_equal(dslr[y : y + 100, x : x + 100], patch)
+    assert not prepare_here(photos, tmp_path, settings=settings).changed
+    next((tmp_path / "custom/aligned").rglob("*.png")).unlink()
+    assert prepare_here(photos, tmp_path, settings=settings).changed
+    assert len(list((tmp_path / "custom/aligned").rglob("*.png"))) == 2 * len(NAMES)
+    with pytest.raises(InputError, match="keep_aligned=True, this one has False"):
+        prepare_here(photos, tmp_path, settings=photo_pairs.Settings(patch_format="png"))
+
+
+def test_settings_of_before_there_were_aligned_photos_are_gone_on_with(prepared, tmp_path, photos):
+    shutil.copytree(prepared[0], tmp_path / "out")
+    file = tmp_path / "out/.prepare/custom/settings.json"
+    settings = json.loads(file.read_text())
+    assert settings.pop("keep_aligned") is False
+    file.write_text(json.dumps(settings))
+    assert not prepare_here(photos, tmp_path / "out").changed
