@@ -24,6 +24,7 @@ COMMANDS = {
     "experiments blurred_pairs": "Figure 5: pairs before and after the colour loss's blur",
     "experiments shift": "Figure 6: losses against shift",
     "experiments photographs": "Figures 8 to 18: photographs by method",
+    "experiments photo_statistics": "whole photographs against their windows",
     "experiments report": "several experiments on one page",
     "study": "the user study of section 4.3: check, serve, invite, export, report",
 }
