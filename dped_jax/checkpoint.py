@@ -1,22 +1,26 @@
 """The layout of a workdir, known to this file and `resume` alone.
 
-    config.json        the resolved configuration; see resume.py for what is beside it
+    config.json        the resolved configuration, with its CRC-32; resume.py has what is beside it
     checkpoints/STEP/  orbax: items `generator` (parameters, running statistics; averaged where the
                        config says so), `training` (all else that training needs; absent in a
-                       converted model) and `meta` (position of the data, CRC-32 of every array)
-    unreadable/STEP/   checkpoints that failed to restore, moved out of the way
+                       converted model), `meta` (position of the data, CRC-32 of every array) and,
+                       where it was scored, `metrics` with their CRC-32
+    unreadable/        checkpoints and scores that were damaged, moved out of the way
 
-Kept are the newest and the best by validation PSNR. Arrays are saved from and restored to host
-memory, whatever devices they were on.
+Kept are the newest and the best by validation PSNR. Arrays are saved from a copy in host memory, in
+the background, and restored to host memory, whatever devices they were on.
 """
 
+import contextlib
 import json
+import math
 import operator
 import os
 import pathlib
 import shutil
 import tempfile
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import flax.serialization
@@ -24,6 +28,7 @@ import jax
 import ml_collections
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging
 from flax.traverse_util import flatten_dict, unflatten_dict
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
@@ -38,10 +43,29 @@ class UnreadableError(Exception):
     """A checkpoint is damaged."""
 
 
+def _sealed(fields: Tree) -> Tree:
+    """Fields with their own checksum among them."""
+    fields = {name: value for name, value in fields.items() if name != "crc32"}
+    return fields | {"crc32": zlib.crc32(json.dumps(fields, sort_keys=True).encode())}
+
+
+def _unsealed(text: str) -> Tree:
+    """The fields of a JSON text; what was written before there were checksums has none.
+
+    Raises ValueError where the text is damaged.
+    """
+    fields = json.loads(text)
+    if not isinstance(fields, dict) or ("crc32" in fields and fields != _sealed(fields)):
+        raise ValueError("it does not have its checksum (crc32)")
+    fields.pop("crc32", None)
+    return fields
+
+
 def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
     """Writes the configuration of a workdir, which is made where it does not exist."""
     workdir.mkdir(parents=True, exist_ok=True)
-    cli.write_atomically(workdir / "config.json", config.to_json(indent=2) + "\n")
+    text = json.dumps(_sealed(json.loads(config.to_json())), indent=2)
+    cli.write_atomically(workdir / "config.json", text + "\n")
 
 
 def _with_tuples(value: Any) -> Any:
@@ -55,20 +79,35 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     """Reads the configuration of a workdir.
 
     Raises:
-      InputError: the folder is not a workdir.
+      InputError: the folder is not a workdir, or the file is damaged.
     """
     path = pathlib.Path(workdir) / "config.json"
     try:
-        return ml_collections.ConfigDict(_with_tuples(json.loads(path.read_text()))).lock()
+        return ml_collections.ConfigDict(_with_tuples(_unsealed(path.read_text()))).lock()
     except FileNotFoundError as error:
         remedy = "dped_jax.train and dped_jax.convert make one"
         raise InputError(f"{path}: no such file: {workdir} is not a workdir; {remedy}") from error
     except ValueError as error:
-        raise InputError(f"{path}: not a configuration: {error}") from error
+        remedy = "bring it back from a copy; if you changed it yourself, remove crc32 from it"
+        raise InputError(f"{path}: damaged, not a configuration ({error}); {remedy}") from error
 
 
-def open_manager(workdir: pathlib.Path, keep: int = 1, read_only: bool = False):
-    """Opens the checkpoints of a workdir, of which `keep` newest and the best are kept."""
+def read_scores(workdir: pathlib.Path) -> tuple[dict[int, float], list[pathlib.Path]]:
+    """Validation PSNR of the checkpoints that have one, by step, and folders of damaged scores."""
+    scores, damaged = {}, []
+    for step in list_steps(workdir):
+        folder = workdir / "checkpoints" / str(step) / "metrics"
+        try:
+            scores[step] = float(_unsealed((folder / "metrics").read_text())["psnr"])
+        except FileNotFoundError:
+            continue
+        except (ValueError, KeyError, TypeError):
+            damaged.append(folder)
+    return scores, damaged
+
+
+def open_manager(workdir: pathlib.Path, keep: int = 1):
+    """Opens the checkpoints of a workdir for writing; `keep` newest and the best are kept."""
     ranking = operator.itemgetter("psnr")
     newest = preservation_policy.LatestN(keep)
     unscored = {"keep_checkpoints_without_metrics": False}
@@ -77,10 +116,7 @@ def open_manager(workdir: pathlib.Path, keep: int = 1, read_only: bool = False):
         preservation_policy=preservation_policy.AnyPreservationPolicy([newest, best]),
         best_fn=ranking,
         **unscored,
-        enable_async_checkpointing=False,
-        cleanup_tmp_directories=not read_only,
-        read_only=read_only,
-        create=not read_only,
+        cleanup_tmp_directories=True,
     )
     return ocp.CheckpointManager((workdir / "checkpoints").absolute(), options=options)
 
@@ -108,7 +144,7 @@ def save(
     data_state: Tree | None = None,
     metrics: dict[str, float] | None = None,
 ) -> None:
-    """Saves a checkpoint, whole or not at all.
+    """Saves a checkpoint, whole or not at all; returns when all is copied (see `finish`).
 
     Args:
       manager: from `open_manager`.
@@ -119,20 +155,44 @@ def save(
       metrics: validation scores, with `psnr` in dB.
 
     Raises:
-      OSError: it could not be written; older checkpoints are untouched.
+      InputError: an array is not finite; nothing is written.
+      OSError: it, or the one before, could not be written; older checkpoints are untouched.
     """
     items = {"generator": _flat(generator)} | ({"training": _flat(training)} if training else {})
     args = {item: ocp.args.StandardSave(unflatten_dict(a, sep="/")) for item, a in items.items()}
     args["meta"] = ocp.args.JsonSave({"checksums": _checksums(items), "data_state": data_state})
+    for item, arrays in items.items():
+        for path, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise InputError(f"step {step}: {item}/{path} is not finite and is not saved")
     num_bytes = sum(array.nbytes for arrays in items.values() for array in arrays.values())
     if jax.process_index() == 0:
         _check_space(manager.directory, num_bytes)
-    try:
+    if metrics and (metrics["psnr"] is None or math.isnan(metrics["psnr"])):
+        metrics = None
+    metrics = metrics and _sealed(metrics)
+    with _writing(manager, step):
         manager.save(step, args=ocp.args.Composite(**args), metrics=metrics, force=True)
+
+
+def finish(manager: ocp.CheckpointManager) -> None:
+    """Waits until what `save` has begun is written.
+
+    Raises:
+      OSError: it could not be; older checkpoints are untouched.
+    """
+    with _writing(manager, "the last checkpoint"):
+        manager.wait_until_finished()
+
+
+@contextlib.contextmanager
+def _writing(manager: ocp.CheckpointManager, what: object) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
         for partial in manager.directory.glob("*orbax-checkpoint-tmp*"):
             shutil.rmtree(partial, ignore_errors=True)
-        raise OSError(f"{manager.directory}: saving step {step} failed: {error}") from error
+        raise OSError(f"{manager.directory}: saving {what} failed: {error}") from error
 
 
 def _check_space(folder: pathlib.Path, num_bytes: int) -> None:
@@ -146,7 +206,7 @@ def _check_space(folder: pathlib.Path, num_bytes: int) -> None:
         raise OSError(f"{folder}: {problem}; {remedy}") from error
 
 
-def restore(manager: ocp.CheckpointManager, step: int, items: list[str]) -> dict[str, Tree]:
+def restore(workdir: pathlib.Path, step: int, items: list[str]) -> dict[str, Tree]:
     """Restores items as flat trees of checked arrays by path, and `meta`.
 
     Raises:
@@ -154,10 +214,14 @@ def restore(manager: ocp.CheckpointManager, step: int, items: list[str]) -> dict
     """
     args: Tree = {item: ocp.args.StandardRestore() for item in items}
     args["meta"] = ocp.args.JsonRestore()
+    folder = (workdir / "checkpoints" / str(step)).absolute()
     try:
-        restored = manager.restore(step, args=ocp.args.Composite(**args))
+        # Not by a manager, which reads the scores of all, and stops at damaged ones.
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            restored = checkpointer.restore(folder, args=ocp.args.Composite(**args))
     except Exception as error:  # whatever orbax and tensorstore make of a damaged file
-        raise UnreadableError(str(error)) from error
+        reason = str(error).partition(" [tensorstore_spec")[0]
+        raise UnreadableError(reason.partition("\n")[0]) from error
     result = {item: _flat(restored[item]) for item in items}
     saved, found = restored["meta"]["checksums"].items(), _checksums(result)
     wanted = {path: checksum for path, checksum in saved if path.split("/")[0] in items}
@@ -209,20 +273,23 @@ def load_generator(
     config, steps = read_config(workdir), list_steps(workdir)
     if not steps:
         raise InputError(f"{workdir}: holds no checkpoint yet")
-    with open_manager(workdir, read_only=True) as manager:
-        best = manager.best_step()
-        named = {"newest": steps[-1], "best": steps[-1] if best is None else best}
-        step = named.get(which, int(which) if which.isdigit() else None)
-        if step not in steps:
-            raise InputError(f"--step={which}: {workdir} has best, newest and {steps}")
-        try:
-            arrays = restore(manager, step, ["generator"])["generator"]
-        except UnreadableError as error:
-            where, others = manager.directory / str(step), [s for s in steps if s != step]
-            remedy = f"--step chooses another of {others}"
-            raise InputError(f"{where}: damaged ({error}); {remedy}") from error
+    scores, damaged = read_scores(workdir)
+    for folder in damaged:
+        logging.warning("%s: damaged; taken for not scored", folder)
+    named = {"newest": steps[-1], "best": max(scores, key=scores.__getitem__, default=steps[-1])}
+    step = named.get(which, int(which) if which.isdigit() else None)
+    if step not in steps:
+        raise InputError(f"--step={which}: {workdir} has best, newest and {steps}")
+    where, others = workdir / "checkpoints" / str(step), [s for s in steps if s != step]
+    try:
+        arrays = restore(workdir, step, ["generator"])["generator"]
+    except UnreadableError as error:
+        if not where.exists():  # the training that goes on there has deleted it
+            return load_generator(workdir, which)
+        remedy = f"--step chooses another of {others}"
+        raise InputError(f"{where}: damaged ({error}); {remedy}") from error
     init, images = make_generator(config).init, jax.ShapeDtypeStruct((1, 16, 16, 3), "float32")
     expected = jax.eval_shape(init, jax.random.PRNGKey(0), images)
     kept = {name: expected[name] for name in ("params", "batch_stats") if name in expected}
-    fill(kept, arrays, manager.directory / str(step))
+    fill(kept, arrays, where)
     return config, {"params": {}, "batch_stats": {}} | unflatten_dict(arrays, sep="/"), step

@@ -67,7 +67,7 @@ def tiny_config(data_dir: pathlib.Path):
 def logged(workdir: pathlib.Path) -> list[dict]:
     """The lines of metrics.jsonl without what no two runs have in common: time and speed."""
     lines = map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines())
-    measured = ("time", "patches_per_second")
+    measured = ("time", "patches_per_second", "save_seconds")
     return [{k: v for k, v in line.items() if k not in measured} for line in lines]
 
 

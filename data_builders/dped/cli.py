@@ -4,6 +4,7 @@ A command that fails says why in one line on stderr: exit code 1 on bad input, 1
 SIGTERM. A traceback means a defect of this program.
 """
 
+import io
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -47,6 +48,9 @@ def run(main: Callable[[list[str]], None], *, pass_unknown_flags: bool = False) 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1 and not pass_unknown_flags:
             sys.exit(f"error: unexpected argument {argv[1]!r}: flags are written --name=value")
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # names of files may be anything
+                stream.reconfigure(errors="backslashreplace")
         signal.signal(signal.SIGTERM, _interrupt)
         try:
             main(argv)

@@ -1,16 +1,25 @@
 """What the commands share: how bad input ends.
 
-A command ends on bad input with one line on stderr and exit code 1; a traceback means a defect of
-this program.
+A command that fails says why in one line on stderr: exit code 1 on bad input, 130 on Ctrl-C, 143 on
+SIGTERM; 75 where nothing is wrong and the same command goes on. A traceback means a defect of this
+program.
 """
 
+import io
 import logging as std_logging
 import os
 import pathlib
+import signal
 import sys
 from collections.abc import Callable
 
 from absl import app, flags, logging
+
+AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the same command goes on
+
+
+class StoppedError(Exception):
+    """Stopped from outside, with all saved that is needed to go on. The message is one line."""
 
 
 class InputError(Exception):
@@ -20,6 +29,12 @@ class InputError(Exception):
 def _own_or_error(record: std_logging.LogRecord) -> bool:
     own = pathlib.Path(__file__).parents[1] in pathlib.Path(record.pathname).parents
     return own or record.levelno >= std_logging.ERROR
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Ends as on Ctrl-C: what is half-written is removed on the way out."""
+    del frame
+    raise KeyboardInterrupt(number)
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -33,10 +48,20 @@ def run(main: Callable[[list[str]], None]) -> None:
             sys.exit(f"error: unexpected argument {argv[1]!r}: flags are written --name=value")
         if logging.get_verbosity() <= logging.INFO:
             logging.get_absl_handler().addFilter(_own_or_error)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # names of files may be anything
+                stream.reconfigure(errors="backslashreplace")
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
             main(argv)
         except (InputError, OSError) as error:
             sys.exit("error: " + " ".join(str(error).split()))
+        except StoppedError as stopped:
+            print(f"stopped: {stopped}", file=sys.stderr)
+            sys.exit(AGAIN)
+        except KeyboardInterrupt as error:
+            print("interrupted: start the same command again", file=sys.stderr)
+            sys.exit(128 + (error.args or (signal.SIGINT,))[0])
 
     def parse(argv: list[str]) -> list[str]:
         try:
@@ -65,8 +90,10 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     path = pathlib.Path(path)
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+        partial.unlink(missing_ok=True)  # a link is not followed
+        with partial.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
         os.replace(partial, path)
-    except OSError:
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise

@@ -8,6 +8,7 @@ SRCNN, and PPCN's teacher and student.
 """
 
 import pathlib
+import shutil
 
 import jax
 from absl import flags
@@ -24,9 +25,17 @@ def main(argv: list[str]) -> None:
     if (workdir / "config.json").exists():
         raise InputError(f"--workdir={workdir}: holds a model already; choose another")
     config, params = convert_generator(read_tensorflow_checkpoint(FLAGS.checkpoint))
-    checkpoint.write_config(workdir, config)
-    with checkpoint.open_manager(workdir) as manager:
-        checkpoint.save(manager, 0, generator={"params": params, "batch_stats": {}})
+    if (workdir / "checkpoints").exists():
+        raise InputError(f"--workdir={workdir}: holds checkpoints already; choose another")
+    made = workdir / "checkpoints" if workdir.exists() else workdir
+    try:
+        with checkpoint.open_manager(workdir) as manager:
+            checkpoint.save(manager, 0, generator={"params": params, "batch_stats": {}})
+            checkpoint.finish(manager)
+        checkpoint.write_config(workdir, config)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
     count = sum(array.size for array in jax.tree.leaves(params))
     print(f"converted: {workdir}, {config.generator.architecture}, {count:,} parameters")
     print(f"next: python -m dped_jax.enhance --workdir={workdir} --input=PHOTO --output=FILE")

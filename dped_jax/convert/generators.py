@@ -42,7 +42,7 @@ def read_tensorflow_checkpoint(prefix: str) -> dict[str, np.ndarray]:
             for name in names
             if name.partition("/")[0] in SCOPES
         }
-    except (tf.errors.OpError, RuntimeError, ValueError) as error:
+    except Exception as error:  # whatever TensorFlow makes of damaged and truncated files
         raise InputError(f"--checkpoint={prefix}: cannot be read: {error}") from error
 
 

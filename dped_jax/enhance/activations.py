@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import mmap
 import os
-import pathlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dped_jax.cli import InputError
+from dped_jax.cli.memory import free_memory
 
 Grid = tuple[int, int]  # bands and columns of a plane, or those of one tile
 PENDING_WRITES = 2
@@ -170,10 +170,8 @@ class Storage:
 
 
 def default_memory() -> float:
-    """Half of the memory that is free, at most 4 GB; in bytes."""
-    fields = pathlib.Path("/proc/meminfo").read_text().split()
-    free = int(fields[fields.index("MemAvailable:") + 1]) * 1024
-    return min(free / 2, 4e9)
+    """Half of the memory that is free, here and in a container, at most 4 GB; in bytes."""
+    return min(free_memory() / 2, 4e9)
 
 
 def choose_storage(

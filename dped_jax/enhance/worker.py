@@ -55,7 +55,9 @@ def plan(source: pathlib.Path, target: pathlib.Path, overwrite: bool = False) ->
         if output.exists() and output.samefile(path):
             raise InputError(f"--output={target}: is the input; choose another place")
         if output.exists() and not overwrite:
-            raise InputError(f"{output}: exists already; --overwrite replaces it")
+            raise InputError(
+                f"{output}: exists already; --skip_existing goes on, --overwrite replaces it"
+            )
     if source.is_dir():
         target.mkdir(parents=True, exist_ok=True)
     elif not jobs[0][1].parent.is_dir():
@@ -180,13 +182,15 @@ def enhance_files(jobs: list[Job], workers: list[Worker]) -> tuple[list[str], fl
     free = queue.SimpleQueue()
     for worker in workers * 2:  # one thread reads or writes while the other computes
         free.put(worker)
-    lock = threading.Lock()
+    lock, stopping = threading.Lock(), threading.Event()
 
     def run(job: Job) -> None:
         left = 1.0
 
         def on_progress(share: float, size: float) -> None:
             nonlocal left, megapixels
+            if stopping.is_set():
+                raise InputError("interrupted")
             with lock:
                 left, megapixels = left - share, megapixels + size
                 rate = megapixels / max(bar.format_dict["elapsed"], 1e-3)
@@ -212,6 +216,7 @@ def enhance_files(jobs: list[Job], workers: list[Worker]) -> tuple[list[str], fl
         try:
             list(pool.map(run, jobs))
         finally:
+            stopping.set()
             pool.shutdown(cancel_futures=True)
     return sorted(failures), megapixels
 

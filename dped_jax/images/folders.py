@@ -5,10 +5,12 @@ from collections.abc import Iterable
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from dped_jax.cli import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
+MAX_PIXELS = 200e6  # few bytes can hold more pixels than the memory
 SHOWN_NAMES = 20  # in a message about many
 
 
@@ -16,8 +18,16 @@ def read_image(path: pathlib.Path) -> np.ndarray:
     """Reads a picture as (H, W, 3) uint8 RGB, its EXIF orientation applied.
 
     Raises:
-      InputError: it is missing or cannot be decoded.
+      InputError: it is missing, cannot be decoded, or has more than 200 megapixels.
     """
+    Image.MAX_IMAGE_PIXELS = None  # only the header is read
+    try:
+        with Image.open(path) as header:
+            width, height = header.size
+    except (Image.UnidentifiedImageError, ValueError, SyntaxError):
+        width, height = 0, 0
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{path}: {width} x {height} pixels, more than 200 megapixels; reduce it")
     encoded = np.fromfile(path, np.uint8)
     image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB) if encoded.size else None
     if image is None:
@@ -25,11 +35,19 @@ def read_image(path: pathlib.Path) -> np.ndarray:
     return image
 
 
+def is_utf8(path: pathlib.Path) -> bool:
+    """Whether libraries can open a file, and files in UTF-8 can hold its name."""
+    try:
+        return bool(str(path).encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def list_images(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
     """The pictures of a folder by file stem.
 
     Raises:
-      InputError: the folder is missing or empty, or two pictures share a stem.
+      InputError: the folder is missing or empty, two pictures share a stem, or a name is not UTF-8.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
@@ -37,6 +55,8 @@ def list_images(folder: pathlib.Path, flag: str) -> dict[str, pathlib.Path]:
     images = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES:
+            if not is_utf8(path):
+                raise InputError(f"--{flag}: {str(path)!r}: its name is not UTF-8; rename it")
             if path.stem in images:
                 raise InputError(f"--{flag}: {images[path.stem]} and {path} share a name")
             images[path.stem] = path

@@ -21,6 +21,7 @@ from dped_jax import cli
 from dped_jax.cli import InputError
 from dped_jax.images import color_profiles
 from dped_jax.images.color_profiles import ICC
+from dped_jax.images.folders import is_utf8
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif")
 DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # formats that hold 16 bits
@@ -86,6 +87,8 @@ def _heif_image(heif) -> pyvips.Image:
 
 def _open(path: pathlib.Path) -> tuple[Any, int, int]:
     """Opens a file by its header: pillow-heif's or libvips' image, and its height and width."""
+    if not is_utf8(path):
+        raise InputError(f"{path}: its name is not UTF-8; rename it")
     heif = _open_heif(path)
     if heif:
         return heif, heif.size[1], heif.size[0]
@@ -110,6 +113,13 @@ def size(path: pathlib.Path) -> tuple[int, int]:
     """
     _, height, width = _open(path)
     return height, width
+
+
+def _num_pages(image: Any) -> int:
+    """Of a TIFF the pages, of a WebP the frames, of a HEIC the pictures."""
+    if not isinstance(image, pyvips.Image):
+        return len(image)
+    return image.get("n-pages") if image.get_typeof("n-pages") else 1
 
 
 def _tiff_exif(path: pathlib.Path) -> bytes | None:
@@ -144,6 +154,9 @@ def read(path: pathlib.Path, max_megapixels: float = 200.0) -> Photo:
             f"{path}: {width} x {height} pixels exceed --max_megapixels="
             f"{max_megapixels:g}; raise the limit if the file is to be trusted"
         )
+    pages = _num_pages(image)
+    if pages > 1:
+        logging.warning("%s: has %d pages; the first is taken", path, pages)
     try:
         image = image if isinstance(image, pyvips.Image) else _heif_image(image)
     except (ValueError, RuntimeError, SyntaxError, EOFError) as error:

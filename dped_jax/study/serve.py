@@ -6,6 +6,7 @@ Stops with Ctrl-C; started again it goes on. For participants elsewhere put a se
 speaks HTTPS (nginx, Caddy); its X-Forwarded-Proto is honoured from this machine.
 """
 
+import contextlib
 import pathlib
 import socket
 
@@ -16,14 +17,17 @@ from dped_jax import cli
 from dped_jax.cli import InputError
 from dped_jax.study import definition as study_file
 from dped_jax.study import pictures, store
+from dped_jax.study.connections import READ_SECONDS, Connection, raise_file_limit
 from dped_jax.study.server import StudyServer
+
+BACKLOG = 128  # of connections that nobody has looked at yet; they are accepted all at once
 
 
 def bind(host: str, port: int) -> socket.socket:
     """Takes a port; 0 takes a free one. Raises InputError where it cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, OverflowError) as error:
         raise InputError(
             f"--host={host} --port={port}: cannot be listened on ({error}); choose another"
@@ -33,6 +37,7 @@ def bind(host: str, port: int) -> socket.socket:
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
+    Connection.most = raise_file_limit()
     study = study_file.load(pathlib.Path(FLAGS.study))
     prepared = pictures.prepare(study)
     with (
@@ -46,8 +51,17 @@ def main(argv: list[str]) -> None:
         who = f"open to {study.open_places}" if study.open_places else "by invitation only"
         print(f"serving {study.title!r} on {address} ({who}); Ctrl-C stops", flush=True)
         # No access log: it would hold addresses of participants and the tokens of their links.
-        config = uvicorn.Config(app, access_log=False, log_config=None, server_header=False)
-        uvicorn.Server(config).run([sock])
+        config = uvicorn.Config(
+            app,
+            http=Connection,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=READ_SECONDS,
+            access_log=False,
+            log_config=None,
+            server_header=False,
+        )
+        with contextlib.suppress(KeyboardInterrupt):  # it has ended well
+            uvicorn.Server(config).run([sock])
 
 
 FLAGS = flags.FLAGS

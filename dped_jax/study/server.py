@@ -27,6 +27,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dped_jax.study.connections import refusals
 from dped_jax.study.definition import Question, Study, order
 from dped_jax.study.pictures import MEDIA_TYPE, Picture
 from dped_jax.study.store import OutOfTurn, Participant, Store
@@ -74,7 +75,7 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
     route = request.scope.get("route")
     where = route.path if route else "an unknown path"
     assert isinstance(error, HTTPException)
-    logging.warning("refused (%d) on %s: %s", error.status_code, where, error.detail)
+    refusals.log(f"({error.status_code}) on {where}", error.detail)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 

@@ -132,4 +132,5 @@ def train(
                 if scores and writer:
                     report_validation(writer, step, scores, samples(state))
                 saved_state.save_state(manager, state, position, scores)
+        checkpoint.finish(manager)
     return state

@@ -2,9 +2,11 @@
 starts.
 """
 
+import contextlib
 import json
 import math
 import pathlib
+import shutil
 import time
 from typing import Any, Self
 
@@ -12,7 +14,10 @@ import cv2
 import jax
 import ml_collections
 import numpy as np
-import tensorboardX
+from absl import logging
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from dped_jax import cli
 from dped_jax.cli import InputError
@@ -30,12 +35,20 @@ class MetricsWriter:
         self._workdir = workdir
         lines = workdir / "metrics.jsonl"
         if lines.exists():
-            written = lines.read_text().splitlines(keepends=True)
-            kept = [line for line in written if _upto(line, step)]
+            written = lines.read_text(errors="replace").splitlines(keepends=True)
+            steps = [_step_of(line) for line in written]
+            if None in steps[:-1]:  # the last one may have been cut off by a kill
+                unreadable = workdir / "unreadable"
+                unreadable.mkdir(exist_ok=True)
+                shutil.copy(lines, unreadable)
+                logging.warning("%s: damaged lines are left out; as it was: %s", lines, unreadable)
+            kept = (
+                line for line, s in zip(written, steps, strict=True) if s is not None and s <= step
+            )
             cli.write_atomically(lines, "".join(kept))
         (workdir / "samples").mkdir(exist_ok=True)
         self._lines = lines.open("a", buffering=1)
-        self._events = tensorboardX.SummaryWriter(str(workdir), purge_step=step + 1)
+        self._events = _Events(workdir, step)
         self._since = time.monotonic()
 
     def scalars(self, step: int, group: str, values: dict[str, float]) -> None:
@@ -43,7 +56,8 @@ class MetricsWriter:
         line = {"step": step, "group": group, "time": round(time.time(), 3)} | values
         self._lines.write(json.dumps(line) + "\n")
         for name, value in values.items():
-            self._events.add_scalar(f"{group}/{name}", value, step)
+            self._events.add(step, summary.scalar(f"{group}/{name}", value))
+        self._events.flush()
         self._since = time.monotonic()
 
     def train_scalars(
@@ -65,21 +79,39 @@ class MetricsWriter:
         """Writes an (H, W, 3) uint8 RGB picture."""
         path = self._workdir / "samples" / f"{step:08d}.png"
         cv2.imwrite(str(path), image[..., ::-1])
-        self._events.add_image("samples", image, step, dataformats="HWC")
+        self._events.add(step, summary.image("samples", image, dataformats="HWC"))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._lines.close()
-        self._events.close()
+        with contextlib.suppress(OSError) if error[0] else contextlib.nullcontext():
+            self._lines.close()
+            self._events.close()
 
 
-def _upto(line: str, step: int) -> bool:
+class _Events(EventsWriter):
+    """A file of TensorBoard events, written at once: the library's own thread dies on a full disk,
+    and then everything waits for it.
+    """
+
+    def __init__(self, workdir: pathlib.Path, step: int):
+        """Goes on after `step`: TensorBoard drops what an interrupted run wrote after it."""
+        super().__init__(str(workdir / "events"))
+        start = SessionLog(status=SessionLog.START)
+        self.write_event(Event(wall_time=time.time(), step=step + 1, session_log=start))
+
+    def add(self, step: int, values: Any) -> None:
+        """Writes a summary of `tensorboardX.summary`."""
+        self.write_event(Event(wall_time=time.time(), step=step, summary=values))
+
+
+def _step_of(line: str) -> int | None:
+    """The step of a line, None where it cannot be read."""
     try:
-        return json.loads(line)["step"] <= step
-    except ValueError:  # cut off by a kill
-        return False
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def read_metrics(path: pathlib.Path) -> dict[str, dict[str, Curve]]:
@@ -88,7 +120,8 @@ def read_metrics(path: pathlib.Path) -> dict[str, dict[str, Curve]]:
     Raises InputError where the file has another form, or lacks losses or validation PSNR.
     """
     groups: dict[str, dict[str, Curve]] = {"train": {}, "validation": {}}
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
+    text = path.read_text(errors="replace") if path.exists() else ""
+    for number, line in enumerate(text.splitlines(), 1):
         try:
             values = json.loads(line)
             step, curves = int(values.pop("step")), groups[values.pop("group")]

@@ -33,9 +33,16 @@ FREE = {
 
 
 def read_dataset(workdir: pathlib.Path) -> dict[str, Any] | None:
-    """The fingerprint of the dataset that a workdir was trained on, None where it has none."""
+    """The fingerprint of the dataset that a workdir was trained on, None where it has none.
+
+    Raises InputError where it is damaged.
+    """
     path = pathlib.Path(workdir) / "dataset.json"
-    return json.loads(path.read_text()) if path.exists() else None
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else None
+    except (ValueError, TypeError) as error:
+        remedy = "remove it if the dataset is surely the one of before"
+        raise InputError(f"{path}: damaged ({error}); {remedy}") from error
 
 
 def compare(
@@ -53,9 +60,8 @@ def compare(
     path = workdir / "config.json"
     if not path.exists():
         return {}
-    theirs, ours = (
-        flatten_dict(json.loads(text), sep=".") for text in (path.read_text(), config.to_json())
-    )
+    there = checkpoint.read_config(workdir)
+    theirs, ours = (flatten_dict(json.loads(c.to_json()), sep=".") for c in (there, config))
     recorded = read_dataset(workdir)
     free = FREE | ({"train.num_steps"} if config.train.schedule == "constant" else set())
     if dataset and recorded:

@@ -33,19 +33,19 @@ def save_state(manager, state: TrainState, data_state: Tree, metrics: dict | Non
 
 
 def restore_state(workdir: pathlib.Path, template: TrainState) -> tuple[TrainState, Tree] | None:
-    """Restores the newest checkpoint that can be read; damaged ones are moved to `unreadable/`.
+    """Restores the newest checkpoint that can be read; damage is moved to `unreadable/`.
 
     Args:
       workdir: the run's.
       template: a state of the run's configuration.
 
     Returns:
-      The state and the input iterator's state, or None where no checkpoint is left.
+      The state and the input iterator's state, or None where there is no checkpoint.
 
     Raises:
-      InputError: the workdir holds a converted model, or another network.
+      InputError: the workdir holds a converted model, another network, or damage only.
     """
-    steps = checkpoint.list_steps(workdir)
+    steps, damaged = checkpoint.list_steps(workdir), checkpoint.read_scores(workdir)[1]
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices("before any process changes them")
     for step in reversed(steps):
@@ -54,14 +54,13 @@ def restore_state(workdir: pathlib.Path, template: TrainState) -> tuple[TrainSta
             remedy = f"to go on from it give another --workdir --config.train.init_from={workdir}"
             raise InputError(f"{workdir}: holds a model without training state; {remedy}")
         try:
-            with checkpoint.open_manager(workdir, read_only=True) as manager:
-                restored = checkpoint.restore(manager, step, ["generator", "training"])
+            restored = checkpoint.restore(workdir, step, ["generator", "training"])
         except checkpoint.UnreadableError as error:
             logging.warning("checkpoint %s cannot be read, trying the one before: %s", where, error)
-            if jax.process_index() == 0:
-                (workdir / "unreadable").mkdir(exist_ok=True)
-                os.replace(where, workdir / "unreadable" / str(step))
+            damaged.append(where)
             continue
+        if jax.process_index() == 0:
+            _put_aside(workdir, damaged)
         generator, training = (
             checkpoint.fill(part, restored[item], where)
             for part, item in zip(_split_state(template), ("generator", "training"), strict=True)
@@ -72,4 +71,23 @@ def restore_state(workdir: pathlib.Path, template: TrainState) -> tuple[TrainSta
         generator = template.generator.replace(**generator, opt_state=opt_state)
         state = template.replace(generator=generator, averaged=averaged, **training)
         return state, restored["meta"]["data_state"]
+    if steps:
+        raise InputError(
+            f"{workdir}: none of its checkpoints {steps} can be read; bring one back from a copy, "
+            "or start anew in another --workdir"
+        )
     return None
+
+
+def _put_aside(workdir: pathlib.Path, damaged: list[pathlib.Path]) -> None:
+    """Moves what is damaged out of the way, under a name that is free."""
+    for path in damaged:
+        name = "_".join(path.relative_to(workdir / "checkpoints").parts)
+        target = workdir / "unreadable" / name
+        number = 0
+        while target.exists():
+            number += 1
+            target = target.with_name(f"{name}.{number}")
+        target.parent.mkdir(exist_ok=True)
+        os.replace(path, target)
+        logging.warning("%s: damaged; moved to %s", path, target)

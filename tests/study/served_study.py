@@ -74,13 +74,13 @@ class Served:
         self.process.wait()
 
 
-def start(study: pathlib.Path, database: object, port: int = 0) -> Served:
-    """Starts `study serve` and waits until it listens."""
+def start(study: pathlib.Path, database: object, port: int = 0, *before: str) -> Served:
+    """Starts `study serve`, after the words `before`, and waits until it listens."""
     flags = [f"--study={study}", f"--database={database}", f"--port={port}"]
     log = study.with_name("server.log")
     with log.open("a") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "dped_jax.study", "serve", *flags],
+            [*before, sys.executable, "-m", "dped_jax.study", "serve", *flags],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -94,9 +94,9 @@ def start(study: pathlib.Path, database: object, port: int = 0) -> Served:
 
 
 @contextlib.contextmanager
-def serving(study: pathlib.Path, database: object) -> Iterator[Served]:
+def serving(study: pathlib.Path, database: object, *before: str) -> Iterator[Served]:
     """Runs a server for as long as the context lasts; it must end well and have shown no defect."""
-    server = start(study, database)
+    server = start(study, database, 0, *before)
     try:
         yield server
     finally:

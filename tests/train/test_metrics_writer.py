@@ -1,5 +1,6 @@
 """What training tells: lines with time, learning rate and speed, TensorBoard too; how it starts."""
 
+import errno
 import json
 import struct
 import time
@@ -111,3 +112,20 @@ def test_the_start_is_described(tiny_config):
     tiny_config.loss.texture = 0.0
     state = create_train_state(tiny_config, jax.random.PRNGKey(0))
     assert "discriminator" not in describe_start(tiny_config, state, jax.devices(), splits, 1.0)
+
+
+def test_a_disk_that_is_full_for_a_moment_is_told_at_once(tmp_path, monkeypatch):
+    """A thread of the library would die of it, and its queue hold up training for ever."""
+    with MetricsWriter(tmp_path, 0) as writer:
+        writer.scalars(1, "train", {"total": 1.0})
+
+        def full(*args):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(writer._events._py_recordio_writer, "write", full)
+            with pytest.raises(OSError, match="No space left"):
+                writer.scalars(2, "train", {"total": 1.0})
+        for step in range(3, 200):
+            writer.scalars(step, "train", {"total": 1.0})
+    assert [step for step, _ in events_of(tmp_path)["train/total"]][:2] == [1, 3]

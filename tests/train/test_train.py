@@ -34,8 +34,7 @@ def flags_of(config, workdir):
 
 def saved_arrays(workdir, step):
     """Every array of a checkpoint, by path."""
-    with checkpoint.open_manager(workdir, read_only=True) as manager:
-        restored = checkpoint.restore(manager, step, ["generator", "training"])
+    restored = checkpoint.restore(workdir, step, ["generator", "training"])
     return {
         f"{item}/{k}": v for item in restored if item != "meta" for k, v in restored[item].items()
     }
