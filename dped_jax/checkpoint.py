@@ -34,6 +34,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from dped_jax import cli
 from dped_jax.cli import InputError
+from dped_jax.cli.sealed import seal, unseal
 from dped_jax.models.generator import make_generator
 
 Tree = dict[str, Any]
@@ -43,28 +44,10 @@ class UnreadableError(Exception):
     """A checkpoint is damaged."""
 
 
-def _sealed(fields: Tree) -> Tree:
-    """Fields with their own checksum among them."""
-    fields = {name: value for name, value in fields.items() if name != "crc32"}
-    return fields | {"crc32": zlib.crc32(json.dumps(fields, sort_keys=True).encode())}
-
-
-def _unsealed(text: str) -> Tree:
-    """The fields of a JSON text; what was written before there were checksums has none.
-
-    Raises ValueError where the text is damaged.
-    """
-    fields = json.loads(text)
-    if not isinstance(fields, dict) or ("crc32" in fields and fields != _sealed(fields)):
-        raise ValueError("it does not have its checksum (crc32)")
-    fields.pop("crc32", None)
-    return fields
-
-
 def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> None:
     """Writes the configuration of a workdir, which is made where it does not exist."""
     workdir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_sealed(json.loads(config.to_json())), indent=2)
+    text = json.dumps(seal(json.loads(config.to_json())), indent=2)
     cli.write_atomically(workdir / "config.json", text + "\n")
 
 
@@ -83,7 +66,7 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     """
     path = pathlib.Path(workdir) / "config.json"
     try:
-        return ml_collections.ConfigDict(_with_tuples(_unsealed(path.read_text()))).lock()
+        return ml_collections.ConfigDict(_with_tuples(unseal(path.read_text()))).lock()
     except FileNotFoundError as error:
         remedy = "dped_jax.train and dped_jax.convert make one"
         raise InputError(f"{path}: no such file: {workdir} is not a workdir; {remedy}") from error
@@ -98,12 +81,19 @@ def read_scores(workdir: pathlib.Path) -> tuple[dict[int, float], list[pathlib.P
     for step in list_steps(workdir):
         folder = workdir / "checkpoints" / str(step) / "metrics"
         try:
-            scores[step] = float(_unsealed((folder / "metrics").read_text())["psnr"])
+            scores[step] = float(unseal((folder / "metrics").read_text())["psnr"])
         except FileNotFoundError:
             continue
         except (ValueError, KeyError, TypeError):
             damaged.append(folder)
     return scores, damaged
+
+
+def add_scores(workdir: pathlib.Path, step: int, metrics: dict[str, float]) -> None:
+    """Adds to a checkpoint the validation scores that it was saved without."""
+    folder = workdir / "checkpoints" / str(step) / "metrics"
+    folder.mkdir(exist_ok=True)
+    cli.write_atomically(folder / "metrics", json.dumps(seal(metrics)))
 
 
 def open_manager(workdir: pathlib.Path, keep: int = 1):
@@ -170,7 +160,7 @@ def save(
         _check_space(manager.directory, num_bytes)
     if metrics and (metrics["psnr"] is None or math.isnan(metrics["psnr"])):
         metrics = None
-    metrics = metrics and _sealed(metrics)
+    metrics = metrics and seal(metrics)
     with _writing(manager, step):
         manager.save(step, args=ocp.args.Composite(**args), metrics=metrics, force=True)
 

@@ -49,7 +49,7 @@ class MetricsWriter:
         (workdir / "samples").mkdir(exist_ok=True)
         self._lines = lines.open("a", buffering=1)
         self._events = _Events(workdir, step)
-        self._since = time.monotonic()
+        self._since, self.save_seconds = time.monotonic(), 0.0
 
     def scalars(self, step: int, group: str, values: dict[str, float]) -> None:
         """Writes a line of values with the time (Unix, in s), as `train/total` in TensorBoard."""
@@ -66,13 +66,15 @@ class MetricsWriter:
         """Writes means over the last steps, with their learning rate and patch pairs a second.
 
         The rate is that since the last line of any group: validation does not count, compiling
-        and saving do.
+        and saving do. "save_seconds" is how long steps have waited for checkpoints since then.
         """
         seconds = time.monotonic() - self._since
         speed = {
             "learning_rate": learning_rate_at(config, step),
             "patches_per_second": num_steps * config.train.batch_size / seconds,
+            "save_seconds": round(self.save_seconds, 3),
         }
+        self.save_seconds = 0.0
         self.scalars(step, "train", losses | speed)
 
     def picture(self, step: int, image: np.ndarray) -> None:

@@ -2,7 +2,10 @@
 made them.
 """
 
+import json
 import math
+import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,6 +13,7 @@ import ml_collections
 import numpy as np
 from tqdm import tqdm
 
+from dped_jax import cli
 from dped_jax.cli import InputError
 from dped_jax.evaluate.scores import format_summary
 from dped_jax.train.metrics_writer import MetricsWriter
@@ -34,11 +38,25 @@ class StepReports:
         manager: Any,
         writer: MetricsWriter | None,
         progress: tqdm,
+        *,
+        workdir: pathlib.Path,
+        pending: list[dict[str, float]],
+        names_of: Callable[[int], list[str]],
     ):
-        """`manager` is of the checkpoints; `writer` is None where another process writes."""
-        self._config, self._manager = config, manager
+        """Begins with what a run before has left.
+
+        Args:
+          config: the experiment.
+          manager: of the checkpoints.
+          writer: None where another process writes.
+          progress: the bar.
+          workdir: where what is not finite is told of.
+          pending: metrics of the last steps, of which no mean is written yet.
+          names_of: gives the names of the pairs of a step.
+        """
+        self._config, self._manager, self._workdir = config, manager, workdir
         self._writer, self._progress = writer, progress
-        self._pending: list[dict[str, float]] = []
+        self._names_of, self.pending = names_of, list(pending)
 
     def read(self, step: int, metrics: dict[str, jax.Array]) -> None:
         """Waits for the metrics, (steps,) arrays, of the call that ended with a step.
@@ -58,20 +76,26 @@ class StepReports:
         if bad:
             good = self._manager.latest_step()
             kept = f"checkpoint {good} is kept" if good is not None else "no checkpoint yet"
+            if self._writer:
+                found = {name: str(values[name]) for name in bad}
+                told = {"step": step, "not_finite": found, "checkpoint": good}
+                text = json.dumps(told | {"pairs": self._names_of(step)}, indent=2)
+                cli.write_atomically(self._workdir / "not_finite.json", text + "\n")
             raise InputError(
-                f"step {step}: {', '.join(bad)} not finite; {kept}; lower "
-                "--config.train.learning_rate or the loss weights, in another --workdir"
+                f"step {step}: {', '.join(bad)} not finite; {kept}; the pairs are named in "
+                f"{self._workdir}/not_finite.json; lower --config.train.learning_rate or the loss "
+                "weights, in another --workdir"
             )
-        self._pending.append(values)
+        self.pending.append(values)
         if is_saved(self._config, step) or step % self._config.train.log_every_steps == 0:
-            means = {name: float(np.mean([m[name] for m in self._pending])) for name in values}
+            means = {name: float(np.mean([m[name] for m in self.pending])) for name in values}
             self._progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
             if self._writer:
-                self._writer.train_scalars(self._config, step, means, len(self._pending))
+                self._writer.train_scalars(self._config, step, means, len(self.pending))
                 if is_evaluated(self._config, step):
                     shown = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
                     tqdm.write(f"step {step}  {shown}")
-            self._pending = []
+            self.pending = []
 
 
 def report_validation(

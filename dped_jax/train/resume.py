@@ -6,8 +6,10 @@ config_history.jsonl  what it was before: a line whenever fields were changed, {
 dataset.json          of the dataset, see `train.fingerprint`
 """
 
+import contextlib
 import json
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -15,7 +17,7 @@ import ml_collections
 from flax.traverse_util import flatten_dict
 
 from dped_jax import checkpoint, cli
-from dped_jax.cli import InputError
+from dped_jax.cli import InputError, locks
 
 # Without effect on parameters and scores. `eval.num_pairs` has one: the best of scores on different
 # pairs is not the best model.
@@ -30,6 +32,25 @@ FREE = {
     "eval.batch_size",
     "eval.num_pictures",
 }
+
+
+@contextlib.contextmanager
+def alone(workdir: pathlib.Path) -> Iterator[None]:
+    """Keeps other trainings out of a workdir, which is made where it does not exist.
+
+    Raises:
+      InputError: another one is there.
+    """
+    if jax.process_index() != 0:  # it is of the training that process 0 has let in
+        yield
+        return
+    workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        with locks.locked(workdir / "lock", f"--workdir={workdir}"):
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            workdir.rmdir()  # where nothing came of it
 
 
 def read_dataset(workdir: pathlib.Path) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """Training states in checkpoints: what resuming needs besides the model."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -25,14 +26,32 @@ def _split_state(state: TrainState) -> tuple[Tree, Tree]:
     return state.model, training
 
 
-def save_state(manager, state: TrainState, data_state: Tree, metrics: dict | None) -> None:
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """Where a training was, beside its state.
+
+    Attributes:
+      batches: state of the input iterator.
+      pending: metrics of the last steps, of which no mean is written yet.
+      is_unscored: validation was due and was not done.
+    """
+
+    batches: Tree
+    pending: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    is_unscored: bool = False
+
+
+def save_state(manager, state: TrainState, position: Position, metrics: dict | None) -> None:
     """Saves a whole training state at its step; arguments as `save`."""
     generator, training = _split_state(state)
     items = {"generator": generator, "training": training}
+    data_state = dataclasses.asdict(position)
     checkpoint.save(manager, int(state.step), **items, data_state=data_state, metrics=metrics)
 
 
-def restore_state(workdir: pathlib.Path, template: TrainState) -> tuple[TrainState, Tree] | None:
+def restore_state(
+    workdir: pathlib.Path, template: TrainState
+) -> tuple[TrainState, Position] | None:
     """Restores the newest checkpoint that can be read; damage is moved to `unreadable/`.
 
     Args:
@@ -40,7 +59,7 @@ def restore_state(workdir: pathlib.Path, template: TrainState) -> tuple[TrainSta
       template: a state of the run's configuration.
 
     Returns:
-      The state and the input iterator's state, or None where there is no checkpoint.
+      The state and where it was, or None where there is no checkpoint.
 
     Raises:
       InputError: the workdir holds a converted model, another network, or damage only.
@@ -70,7 +89,9 @@ def restore_state(workdir: pathlib.Path, template: TrainState) -> tuple[TrainSta
         generator = training.pop("generator", generator)
         generator = template.generator.replace(**generator, opt_state=opt_state)
         state = template.replace(generator=generator, averaged=averaged, **training)
-        return state, restored["meta"]["data_state"]
+        position = restored["meta"]["data_state"]
+        # Checkpoints of before have the iterator's state alone.
+        return state, Position(**position if "batches" in position else {"batches": position})
     if steps:
         raise InputError(
             f"{workdir}: none of its checkpoints {steps} can be read; bring one back from a copy, "

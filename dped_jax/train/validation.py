@@ -39,10 +39,16 @@ def make_discriminator_eval_step(
     return step
 
 
+class ValidationStoppedError(Exception):
+    """Validation was given up."""
+
+
 def make_validation(
     config: ml_collections.ConfigDict, source: Sequence[dict[str, Any]]
-) -> Callable[[TrainState], dict[str, float]]:
-    """Builds `validate(state)`: scores as from `summarize`, and "discriminator_accuracy".
+) -> Callable[..., dict[str, float]]:
+    """Builds `validate(state, is_interrupted)`: scores as from `summarize`, and
+    "discriminator_accuracy". `is_interrupted()` is asked for every batch: where it says so, the
+    function raises ValidationStoppedError.
 
     Args:
       config: the experiment; its `eval` says how many pairs are scored.
@@ -51,10 +57,16 @@ def make_validation(
     eval_step = jax.jit(make_eval_step(config))
     judge: Any = jax.jit(make_discriminator_eval_step(config)) if config.loss.texture else None
 
-    def pairs():
-        return input_pipeline.eval_batches(source, config.eval.batch_size, config.eval.num_pairs)
+    def validate(
+        state: TrainState, is_interrupted: Callable[[], bool] = lambda: False
+    ) -> dict[str, float]:
+        def pairs():
+            sizes = config.eval.batch_size, config.eval.num_pairs
+            for batch in input_pipeline.eval_batches(source, *sizes):
+                if is_interrupted():
+                    raise ValidationStoppedError
+                yield batch
 
-    def validate(state: TrainState) -> dict[str, float]:
         variables = jax.device_get(state.model)
         scores = score_batches(lambda phone: eval_step(variables, phone), pairs())
         summary = summarize(scores["enhanced"])
