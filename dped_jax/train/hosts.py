@@ -110,9 +110,12 @@ def joined(
         watch.leave(_DONE)
         raise
     except BaseException as error:
-        if isinstance(error, jax.errors.JaxRuntimeError) and "EXHAUSTED" not in str(error):
+        reason = (str(error) or type(error).__name__).partition("\n")[0]
+        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in reason:
             time.sleep(peer_seconds + 5 * BEAT_SECONDS)  # a lost process is named by the watch
-        watch.leave(str(error) or type(error).__name__)
+            watch.leave(reason)
+            _end(f"the processes have lost each other ({reason}); start all of them again")
+        watch.leave(reason)
         raise
     watch.leave(_DONE)
 
@@ -173,6 +176,13 @@ class _Watch:
         if text != _DONE:
             # Nobody waits for this process any more, and it waits for nobody.
             atexit.register(os._exit, 1)
+
+
+def wait_for_all(what: str) -> None:
+    """Waits until all processes are there, however long one takes; a lost one the watch notices."""
+    if jax.process_count() > 1:
+        client: Any = distributed.global_state.client
+        client.wait_at_barrier(f"dped_jax/{what}", 86_400_000)
 
 
 def code_fingerprint() -> str:

@@ -6,11 +6,11 @@ import pathlib
 
 import jax
 from absl import logging
-from jax.experimental import multihost_utils
 
 from dped_jax import checkpoint
 from dped_jax.checkpoint import Tree
 from dped_jax.cli import InputError
+from dped_jax.train import hosts
 from dped_jax.train_state import TrainState
 
 
@@ -65,8 +65,7 @@ def restore_state(
       InputError: the workdir holds a converted model, another network, or damage only.
     """
     steps, damaged = checkpoint.list_steps(workdir), checkpoint.read_scores(workdir)[1]
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices("before any process changes them")
+    hosts.wait_for_all("steps are listed, before any process changes them")
     for step in reversed(steps):
         where = workdir / "checkpoints" / str(step)
         if not (where / "training").exists() and (where / "generator").exists():
