@@ -15,10 +15,8 @@ import contextlib
 import json
 import math
 import operator
-import os
 import pathlib
 import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -34,7 +32,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from dped_jax import cli
 from dped_jax.cli import InputError
-from dped_jax.cli.sealed import seal, unseal
+from dped_jax.cli.sealed import seal, unseal, with_tuples
 from dped_jax.models.generator import make_generator
 
 Tree = dict[str, Any]
@@ -51,13 +49,6 @@ def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> No
     cli.write_atomically(workdir / "config.json", text + "\n")
 
 
-def _with_tuples(value: Any) -> Any:
-    """What JSON has made lists, as tuples again, which is what configurations have."""
-    if isinstance(value, dict):
-        return {name: _with_tuples(item) for name, item in value.items()}
-    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
-
-
 def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     """Reads the configuration of a workdir.
 
@@ -66,7 +57,7 @@ def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
     """
     path = pathlib.Path(workdir) / "config.json"
     try:
-        return ml_collections.ConfigDict(_with_tuples(unseal(path.read_text()))).lock()
+        return ml_collections.ConfigDict(with_tuples(unseal(path.read_text()))).lock()
     except FileNotFoundError as error:
         remedy = "dped_jax.train and dped_jax.convert make one"
         raise InputError(f"{path}: no such file: {workdir} is not a workdir; {remedy}") from error
@@ -157,7 +148,7 @@ def save(
                 raise InputError(f"step {step}: {item}/{path} is not finite and is not saved")
     num_bytes = sum(array.nbytes for arrays in items.values() for array in arrays.values())
     if jax.process_index() == 0:
-        _check_space(manager.directory, num_bytes)
+        cli.check_space(manager.directory, num_bytes)
     if metrics and (metrics["psnr"] is None or math.isnan(metrics["psnr"])):
         metrics = None
     metrics = metrics and seal(metrics)
@@ -183,17 +174,6 @@ def _writing(manager: ocp.CheckpointManager, what: object) -> Iterator[None]:
         for partial in manager.directory.glob("*orbax-checkpoint-tmp*"):
             shutil.rmtree(partial, ignore_errors=True)
         raise OSError(f"{manager.directory}: saving {what} failed: {error}") from error
-
-
-def _check_space(folder: pathlib.Path, num_bytes: int) -> None:
-    """Raises OSError where so many bytes cannot be written: orbax would report that at length."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            os.posix_fallocate(probe.fileno(), 0, num_bytes)
-    except OSError as error:
-        problem = f"no room for a checkpoint of {num_bytes:,} bytes ({error.strerror})"
-        remedy = "free some space and start the same command again"
-        raise OSError(f"{folder}: {problem}; {remedy}") from error
 
 
 def restore(workdir: pathlib.Path, step: int, items: list[str]) -> dict[str, Tree]:

@@ -11,6 +11,7 @@ import os
 import pathlib
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 
 from absl import app, flags, logging
@@ -97,3 +98,14 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def check_space(folder: str | os.PathLike[str], num_bytes: int) -> None:
+    """Raises OSError where so many bytes cannot be written: orbax would report that at length."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            os.posix_fallocate(probe.fileno(), 0, num_bytes)
+    except OSError as error:
+        problem = f"no room for a checkpoint of {num_bytes:,} bytes ({error.strerror})"
+        remedy = "free some space and start the same command again"
+        raise OSError(f"{folder}: {problem}; {remedy}") from error

@@ -22,3 +22,10 @@ def unseal(text: str) -> dict[str, Any]:
         raise ValueError("it does not have its checksum (crc32)")
     fields.pop("crc32", None)
     return fields
+
+
+def with_tuples(value: Any) -> Any:
+    """What JSON has made lists, as tuples again, which is what configurations have."""
+    if isinstance(value, dict):
+        return {name: with_tuples(item) for name, item in value.items()}
+    return tuple(map(with_tuples, value)) if isinstance(value, list) else value
