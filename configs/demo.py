@@ -13,6 +13,8 @@ def get_config() -> ml_collections.ConfigDict:
     config = mobile.get_config()
     config.data.phone = "custom"
     config.data.data_dir = "runs/demo/tfds"
+    config.data.gain = 0.15  # what 1,800 steps can take
+    config.data.channel_gain = 0.07
     config.train.num_steps = 1_800
     config.train.eval_every_steps = 300
     config.train.checkpoint_every_steps = 300

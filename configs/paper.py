@@ -75,7 +75,7 @@ def get_config() -> ml_collections.ConfigDict:  # noqa: PLR0915  (a list of fiel
     config.train.ema_decay = 0.0  # of the generator's average, which is the model then; 0: none
     config.train.discriminator_batch = "same"  # as the generator's; or "next" (release)
     config.train.init_from = ""  # workdir whose generator to start from; "" starts from scratch
-    config.train.steps_per_call = 1  # that devices do without the host, between checkpoints
+    config.train.steps_per_call = 1  # without the host between; more are slower on CPU
     config.train.log_every_steps = 50
     config.train.eval_every_steps = 1_000
     config.train.checkpoint_every_steps = 1_000
