@@ -83,9 +83,9 @@ def compare(
 
 
 def summarize_photos(photos: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over photographs, and "darker": how much in one go makes darker than window by window.
+    """Means over photographs, and of the brightness in one go minus that window by window.
 
-    "darker" has the mean, and the smallest and largest of one photograph.
+    The latter, "brighter", has the mean, and the smallest and largest of one photograph.
     """
     means: dict[str, Any] = {
         name: {
@@ -93,8 +93,8 @@ def summarize_photos(photos: list[dict[str, Any]]) -> dict[str, Any]:
         }
         for name in COLUMNS
     }
-    darker = [p["windows"]["brightness"] - p["whole"]["brightness"] for p in photos]
-    return means | {"darker": [float(np.mean(darker)), min(darker), max(darker)]}
+    brighter = [p["whole"]["brightness"] - p["windows"]["brightness"] for p in photos]
+    return means | {"brighter": [float(np.mean(brighter)), min(brighter), max(brighter)]}
 
 
 def run(workdir: pathlib.Path, folders: dict[str, pathlib.Path], output_dir: pathlib.Path) -> None:
@@ -135,10 +135,9 @@ def run(workdir: pathlib.Path, folders: dict[str, pathlib.Path], output_dir: pat
         for name in COLUMNS
     ]
     caption = f"Means over {len(photos)} photographs, cut into windows of {PATCH_SIZE} pixels"
-    mean, low, high = means["darker"]
-    said = (
-        f"In one go is darker than window by window by {mean:.4f} ({low:.4f} to {high:.4f}) of 1."
-    )
+    mean, low, high = means["brighter"]
+    said = "Brightness in one go minus window by window, of 1: "
+    said += f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
     scores = web_page.table(caption, ["", *keys], table) + web_page.paragraphs(said)
     shown_page = web_page.picture(
         "The first photographs", "Rows of photographs", picture, scroll=True

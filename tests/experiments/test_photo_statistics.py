@@ -47,7 +47,7 @@ def test_both_ways_are_scored_on_the_same_windows():
     for name, error in (("phone", 20), ("whole", 10), ("windows", 10)):
         assert found[name]["psnr"] == pytest.approx(20 * np.log10(255 / error), abs=1e-3)
     means = photo_statistics.summarize_photos([found, found])
-    assert means["darker"] == pytest.approx([20 / 255] * 3)
+    assert means["brighter"] == pytest.approx([-20 / 255] * 3)
     assert means["whole"]["psnr"] == pytest.approx(found["whole"]["psnr"])
 
 
@@ -57,7 +57,7 @@ def test_a_local_network_makes_the_same_of_both_but_for_borders(folders, tmp_pat
     photo_statistics.run(workdir, folders, tmp_path / "out")
     result = json.loads((tmp_path / "out/results.json").read_text())
     assert [photo["name"] for photo in result["photos"]] == ["0", "1"]
-    assert 0 < abs(result["means"]["darker"][0]) < 0.05
+    assert 0 < abs(result["means"]["brighter"][0]) < 0.05
     phone = cv2.imread(str(folders["phone_dir"] / "0.png"))
     expected = photo_statistics.middle(phone).mean() / 255
     assert result["photos"][0]["phone"]["brightness"] == pytest.approx(expected)
