@@ -1,9 +1,10 @@
 """`make bench`: what a train step costs with each config, and what the data path delivers.
 
-    python benchmarks/train.py [--batch_size=4] [--steps=5] [--pairs=20000]
+    python benchmarks/train.py [--batch_size=4] [--steps=5] [--steps_per_call=1] [--remat]
+        [--compute_dtype=float32] [--matmul_precision=default] [--pairs=20000] [--data_only]
 
-Steps run on this machine's default devices, with random VGG-19 weights. FLOPs are those that the
-compiler counts in the compiled step. Each config has a process of its own, whose peak memory is
+Steps run on this machine's default devices, with random VGG-19 weights. FLOPs are those that XLA
+counts before it compiles a step. Each config has a process of its own, whose peak memory is
 given. Times are medians.
 """
 
@@ -17,13 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 CONFIGS = ("paper", "release", "small", "mobile")
 
 
-def bench_step(name: str, batch_size: int, steps: int) -> dict[str, float]:
+def bench_step(name: str, options: argparse.Namespace) -> dict[str, float]:
     """Times the train step of a config in this process."""
     import jax
     import numpy as np
@@ -32,28 +34,32 @@ def bench_step(name: str, batch_size: int, steps: int) -> dict[str, float]:
     from dped_jax.train.feeds import StreamedBatches
     from dped_jax.train.loop import load_vgg
     from dped_jax.train_state import create_train_state
+    from dped_jax.train_step import count_flops
 
+    batch_size, calls = options.batch_size, options.steps
     jax.config.update("jax_enable_compilation_cache", False)
     config = importlib.import_module(f"configs.{name}").get_config()
     config.vgg.weights = "random"
+    config.train.batch_size, config.compute_dtype = batch_size, options.compute_dtype
+    config.matmul_precision, config.train.remat = options.matmul_precision, options.remat
     devices = choose_devices(batch_size)
     patches = np.random.default_rng(0).integers(0, 256, (batch_size, 100, 100, 3), np.uint8)
     batch = {"phone": patches, "dslr": patches[:, ::-1]}
     feed = StreamedBatches(config, devices)
-    inputs = feed.place([batch, batch][: 2 if config.train.discriminator_batch == "next" else 1])
+    inputs = feed.place([batch] * feed.per_step * options.steps_per_call)
     vgg_params = replicate(load_vgg(config), devices)
     state = replicate(create_train_state(config, jax.random.PRNGKey(0)), devices)
     step = map_steps(config, devices, feed)
     start = time.perf_counter()
-    compiled = step.lower(state, inputs, vgg_params, None).compile()
+    step.lower(state, inputs, vgg_params, None).compile()
     compile_seconds = time.perf_counter() - start
-    flops = compiled.cost_analysis()["flops"] * len(devices)
+    flops = count_flops(config, state, vgg_params)
     seconds = []
-    for _ in range(steps + 1):  # the first one is a warm-up
+    for _ in range(calls + 1):  # the first one is a warm-up
         start = time.perf_counter()
         state, metrics = step(state, inputs, vgg_params, None)
         jax.block_until_ready((state, metrics))
-        seconds.append(time.perf_counter() - start)
+        seconds.append((time.perf_counter() - start) / options.steps_per_call)
     return {
         "gflops_per_patch": flops / batch_size / 1e9,
         "gflops_per_step": flops / 1e9,
@@ -63,21 +69,21 @@ def bench_step(name: str, batch_size: int, steps: int) -> dict[str, float]:
     }
 
 
-def print_steps(batch_size: int, steps: int) -> None:
-    """Prints the table of train steps."""
+def print_steps(options: argparse.Namespace, arguments: list[str]) -> None:
+    """Prints the table of train steps; `arguments` are this program's own."""
+    batch_size = options.batch_size
     print(f"Train step, {batch_size} pairs of 100x100 a step")
-    print("config    GFLOP/patch  GFLOP/step  s/step  patches/s  peak GB  compile s")
+    print("config    GFLOP/patch  GFLOP/step  s/step  patches/s  TFLOP/s  peak GB  compile s")
     for name in CONFIGS:
-        arguments = ["--one", name, f"--batch_size={batch_size}", f"--steps={steps}"]
-        result = subprocess.run(
-            [sys.executable, __file__, *arguments], capture_output=True, text=True, check=False
-        )
+        command = [sys.executable, __file__, *arguments, "--one", name]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode:
             sys.exit(f"{name}:\n{result.stderr}")
         row = json.loads(result.stdout.splitlines()[-1])
         print(
             f"{name:<9}{row['gflops_per_patch']:>12.2f}{row['gflops_per_step']:>12.1f}"
             f"{row['seconds_per_step']:>8.2f}{batch_size / row['seconds_per_step']:>11.2f}"
+            f"{row['gflops_per_step'] / row['seconds_per_step'] / 1e3:>9.2f}"
             f"{row['peak_gb']:>9.2f}{row['compile_seconds']:>11.1f}",
             flush=True,
         )
@@ -89,6 +95,8 @@ def print_data(num_pairs: int) -> None:
 
     from configs import paper
     from dped_jax import input_pipeline
+    from dped_jax.train.decoded import open_decoded
+    from dped_jax.train.fingerprint import fingerprint
 
     with tempfile.TemporaryDirectory() as name:
         root = pathlib.Path(name)
@@ -104,18 +112,65 @@ def print_data(num_pairs: int) -> None:
               f"{num_pairs / seconds:,.0f} pairs/s (the whole process)")  # fmt: skip
         config = paper.get_config()
         config.data.data_dir, config.data.phone = f"{root}/tfds", "custom"
-        for flip in (False, True):
-            config.data.flip = flip
-            batches = input_pipeline.train_batches(config)
-            next(batches)
-            rates = []
-            for _ in range(5):
-                start = time.perf_counter()
-                for _ in range(40):
-                    next(batches)
-                rates.append(40 * config.train.batch_size / (time.perf_counter() - start))
-            print(f"Input pipeline, flip={flip}: {statistics.median(rates):,.0f} pairs/s "
-                  f"(median of 5 runs of 40 batches of {config.train.batch_size})")  # fmt: skip
+        known = fingerprint(*(dataset := (f"{root}/tfds", "custom")))
+        start = time.perf_counter()
+        pairs = open_decoded(*dataset, known)
+        seconds = time.perf_counter() - start
+        print(f"Decoded once: {len(pairs)} pairs in {seconds:.1f} s, {len(pairs) / seconds:,.0f} "
+              "pairs/s, written to disk")  # fmt: skip
+        for source, load in (("JPEG", None), ("decoded", pairs.load)):
+            for flip in (False, True):
+                config.data.flip = flip
+                batches = input_pipeline.train_batches(config, load)
+                rate = rate_of(lambda batches=batches: next(batches), config.train.batch_size)
+                print(f"Batches of the host, {source}, flip={flip}: {rate:,.0f} pairs/s")
+        print_calls(config, pairs)
+
+
+def rate_of(draw: Callable[[], object], num_pairs: int) -> float:
+    """Pairs a second of calls that give so many each: median of 5 runs of 40 calls."""
+    draw()
+    rates = []
+    for _ in range(5):
+        start = time.perf_counter()
+        for _ in range(40):
+            draw()
+        rates.append(40 * num_pairs / (time.perf_counter() - start))
+    return statistics.median(rates)
+
+
+def print_calls(config, pairs) -> None:
+    """What calls of 10 steps cost where the network is next to nothing: the mean of a batch."""
+    import jax
+    import jax.numpy as jnp
+
+    from dped_jax.images.pixels import to_float
+    from dped_jax.train import devices, feeds
+
+    def mean(state, batch, vgg_params):
+        total = jnp.mean(to_float(batch["phone"])) + jnp.mean(to_float(batch["dslr"]))
+        return state + total, {"total": total}
+
+    devices.make_train_step = lambda config: mean
+    used = devices.choose_devices(config.train.batch_size)
+    size = 10 * config.train.batch_size
+    for name in ("StreamedBatches", "PairsOnDevices"):
+        feed = getattr(feeds, name)(config, used, pairs)
+        batches, steps = feed.iterate(), devices.map_steps(config, used, feed)
+
+        def place(feed=feed, batches=batches):
+            return feed.place([next(batches) for _ in range(10)])
+
+        def compute(inputs, feed=feed, steps=steps):
+            state = devices.replicate(jnp.zeros(()), used)
+            return jax.block_until_ready(steps(state, inputs, None, feed.held))
+
+        inputs = place()
+        alone = rate_of(lambda inputs=inputs, compute=compute: compute(inputs), size)
+        whole = rate_of(lambda place=place, compute=compute: compute(place()), size)
+        host = 1e3 * size * (1 / whole - 1 / alone) / 10
+        print(f"Calls of 10 steps, {name}, flip={config.data.flip}: {alone:,.0f} pairs/s computed, "
+              f"{whole:,.0f} with the host's part, {host:.2f} ms a step")  # fmt: skip
 
 
 def write_photo_patches(folder: pathlib.Path, num_pairs: int) -> None:
@@ -141,14 +196,20 @@ def main() -> None:
     """Runs everything, or one config in this process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch_size", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="calls that are timed")
+    parser.add_argument("--steps_per_call", type=int, default=1)
+    parser.add_argument("--compute_dtype", default="float32")
+    parser.add_argument("--matmul_precision", default="default")
+    parser.add_argument("--remat", action="store_true")
     parser.add_argument("--pairs", type=int, default=20_000)
     parser.add_argument("--one", choices=CONFIGS)
+    parser.add_argument("--data_only", action="store_true", help="no train steps")
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(bench_step(options.one, options.batch_size, options.steps)))
+        print(json.dumps(bench_step(options.one, options)))
         return
-    print_steps(options.batch_size, options.steps)
+    if not options.data_only:
+        print_steps(options, sys.argv[1:])
     print_data(options.pairs)
 
 

@@ -14,6 +14,9 @@ def get_config() -> ml_collections.ConfigDict:  # noqa: PLR0915  (a list of fiel
     config = ml_collections.ConfigDict()
     config.seed = 0  # of the initial weights, the data order and every draw of a step
     config.compute_dtype = "float32"  # of convolutions; or "bfloat16" (the rest stays float32)
+    # of float32 products on accelerators: "default" is the device's own (TF32 on recent GPUs,
+    # bfloat16 on TPUs); or "bfloat16", "tensorfloat32", "float32"
+    config.matmul_precision = "default"
 
     config.data = ml_collections.ConfigDict()
     config.data.data_dir = "data/tfds"  # where data_builders.dped.build has put the dataset
@@ -75,6 +78,7 @@ def get_config() -> ml_collections.ConfigDict:  # noqa: PLR0915  (a list of fiel
     config.train.ema_decay = 0.0  # of the generator's average, which is the model then; 0: none
     config.train.discriminator_batch = "same"  # as the generator's; or "next" (release)
     config.train.init_from = ""  # workdir whose generator to start from; "" starts from scratch
+    config.train.remat = False  # computes activations again for gradients: less memory, more time
     config.train.steps_per_call = 1  # without the host between; more are slower on CPU
     config.train.log_every_steps = 50
     config.train.eval_every_steps = 1_000

@@ -71,6 +71,7 @@ WEIGHTS = ("color", "texture", "content", "tv", "mse", "l1", "ssim", "ms_ssim")
 FIELDS: dict[str, Rule] = {
     "seed": whole(0, 2**32 - 1),
     "compute_dtype": one_of("float32", "bfloat16"),
+    "matmul_precision": one_of("default", "bfloat16", "tensorfloat32", "float32"),
     "data.data_dir": text("the --data_dir of data_builders.dped.build"),
     "data.phone": one_of("iphone", "blackberry", "sony", "custom"),
     "data.flip": TRUE_OR_FALSE,
@@ -114,6 +115,7 @@ FIELDS: dict[str, Rule] = {
     "train.ema_decay": SHARE,
     "train.discriminator_batch": one_of("same", "next"),
     "train.init_from": text("a workdir, or nothing", may_be_empty=True),
+    "train.remat": TRUE_OR_FALSE,
     "train.steps_per_call": whole(1),
     "train.log_every_steps": whole(1),
     "train.eval_every_steps": whole(1),

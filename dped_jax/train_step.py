@@ -179,6 +179,7 @@ def make_train_step(
     definition = DEFINITIONS[config.loss.definition]
     names = ("color", "texture", "content", "tv", *PIXEL_LOSSES)
     weights = {name: config.loss[name] for name in names}
+    remat: Callable = jax.checkpoint if config.train.remat else lambda function: function
 
     def texture_loss(state, enhanced, target):
         enhanced_first = jnp.zeros(enhanced.shape[0], bool)
@@ -188,8 +189,9 @@ def make_train_step(
 
     def generator_loss(params, state, batch, vgg_params):
         phone, target = to_float(batch["phone"]), to_float(batch["dslr"])
-        enhanced, batch_stats = _apply(generator, state.generator, params, phone)
-        terms = _image_losses(config, vgg_params, enhanced, target)
+        enhance = remat(functools.partial(_apply, generator, state.generator))
+        enhanced, batch_stats = enhance(params, phone)
+        terms = remat(functools.partial(_image_losses, config, vgg_params))(enhanced, target)
         if discriminator:
             terms["texture"] = texture_loss(state, enhanced, target)
         terms = {name: _reduce(config, name, term) for name, term in terms.items()}

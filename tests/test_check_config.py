@@ -20,6 +20,7 @@ WORDS = ("", "nonsense", 3)
 WRONG = {  # values of every field of paper.py
     "seed": (-1, 2**32, 0.5, "abc", True),
     "compute_dtype": ("float33", "int32", "", 32),
+    "matmul_precision": ("tf32", "", None, 32),
     "data.data_dir": ("", 3),
     "data.phone": ("nokia", "", None),
     "data.flip": ("maybe", 2, None),
@@ -72,6 +73,7 @@ WRONG = {  # values of every field of paper.py
     "train.ema_decay": (1.0, *NUMBERS),
     "train.discriminator_batch": ("other", "", None),
     "train.init_from": (3, None),
+    "train.remat": ("maybe", 2, None),
     "train.steps_per_call": COUNTS,
     "train.log_every_steps": COUNTS,
     "train.eval_every_steps": COUNTS,

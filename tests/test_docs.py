@@ -78,7 +78,7 @@ def flags_of(module: str) -> set[str]:
 
 def flags_in(file: pathlib.Path) -> set[str]:
     source = file.read_text()
-    names = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source))
+    names = set(re.findall(r'(?:DEFINE_\w+\(\s*"|add_argument\("--)(\w+)"', source))
     return names | ({"config"} if "config_files.define_flag(" in source else set())
 
 
@@ -93,7 +93,8 @@ def test_commands_exist_and_have_the_flags_they_are_given():
 
 @each_page
 def test_flags_named_in_passing_exist(page):
-    sources = [*tiny.ROOT.glob("dped_jax/**/*.py"), *tiny.ROOT.glob("data_builders/**/*.py")]
+    folders = ("dped_jax", "data_builders", "benchmarks")
+    sources = [file for folder in folders for file in tiny.ROOT.glob(f"{folder}/**/*.py")]
     known = set().union(*map(flags_in, sources)) | ELSEWHERE
     assert set(re.findall(r"(?<![\w-])--(\w+)", page.read_text())) <= known
 

@@ -217,6 +217,25 @@ def test_the_average_follows_the_variables():
     assert metrics[0].keys() == {"l1", "ms_ssim", "total"}
 
 
+def test_activations_computed_again_change_nothing_and_take_less_memory():
+    config = small(release.get_config())
+    config.train.discriminator_batch = "same"
+    arguments = start(config), jax.tree.map(lambda x: x[None], pairs())
+    vgg_params = vgg_files.random_vgg_params(0)
+
+    def run_step(remat):
+        config.train.remat = remat
+        step = jax.vmap(make_train_step(config), axis_name="devices", in_axes=(None, 0, None))
+        compiled = jax.jit(step).lower(*arguments, vgg_params).compile()
+        _, metrics = compiled(*arguments, vgg_params)
+        return [compiled.memory_analysis().temp_size_in_bytes, *jax.tree.leaves(metrics)]
+
+    expected, found = run_step(False), run_step(True)
+    assert found[0] < expected[0]
+    # Of sums over a batch's pixels, in another order at most.
+    np.testing.assert_allclose(found[1:], expected[1:], rtol=NUM_PAIRS * SIZE**2 * 2.0**-23)
+
+
 def test_bfloat16_keeps_parameters_and_losses_in_float32():
     config = small(paper.get_config())
     full = run(config, start(config), 1, num_steps=1)

@@ -68,7 +68,8 @@ def map_steps(
 
     def steps(state, inputs, vgg_params, held):
         def one(state, inputs):
-            return step(state, feed.batch(held, inputs), vgg_params)
+            with jax.default_matmul_precision(config.matmul_precision):
+                return step(state, feed.batch(held, inputs), vgg_params)
 
         if len(jax.tree.leaves(inputs)[0]) == 1:  # XLA's CPU convolutions are slow inside a loop
             state, logged = one(state, jax.tree.map(operator.itemgetter(0), inputs))

@@ -24,6 +24,7 @@ from dped_jax.cli import InputError, locks
 FREE = {
     "data.decode_once",
     "data.on_device",
+    "train.remat",
     "train.steps_per_call",
     "train.log_every_steps",
     "train.eval_every_steps",
@@ -32,6 +33,8 @@ FREE = {
     "eval.batch_size",
     "eval.num_pictures",
 }
+# Fields that older workdirs lack, with what was done before there was a choice.
+SINCE = {"matmul_precision": "default"}
 
 
 @contextlib.contextmanager
@@ -83,6 +86,7 @@ def compare(
         return {}
     there = checkpoint.read_config(workdir)
     theirs, ours = (flatten_dict(json.loads(c.to_json()), sep=".") for c in (there, config))
+    theirs = SINCE | theirs
     recorded = read_dataset(workdir)
     free = FREE | ({"train.num_steps"} if config.train.schedule == "constant" else set())
     if dataset and recorded:

@@ -17,6 +17,7 @@ from dped_jax.train.loop import train
 FREE = {
     "data.decode_once": False,
     "data.on_device": "never",
+    "train.remat": True,
     "train.steps_per_call": 2,
     "train.log_every_steps": 3,
     "train.eval_every_steps": 3,
@@ -99,6 +100,17 @@ def test_the_number_of_steps_matters_where_the_learning_rate_depends_on_it(run):
     checkpoint.write_config(workdir, config)
     config.train.num_steps = 6
     with pytest.raises(InputError, match=r"train\.num_steps \(4 there, 6 here\)"):
+        resume.compare(workdir, config)
+
+
+def test_a_workdir_of_before_a_field_goes_on_with_what_was_done_then(run):
+    config, workdir = run
+    written = json.loads((workdir / "config.json").read_text())
+    del written["crc32"], written["matmul_precision"], written["train"]["steps_per_call"]
+    (workdir / "config.json").write_text(json.dumps(written))
+    assert resume.compare(workdir, config) == {"train.steps_per_call": None}
+    config.matmul_precision = "float32"
+    with pytest.raises(InputError, match=r"matmul_precision \('default' there, 'float32' here\)"):
         resume.compare(workdir, config)
 
 
