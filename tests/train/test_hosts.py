@@ -16,7 +16,7 @@ from dped_jax import checkpoint
 from dped_jax.cli import InputError
 from dped_jax.train import hosts
 
-SECONDS = 20  # of --peer_seconds and --connect_seconds
+SECONDS = 60  # of --peer_seconds and --connect_seconds
 SLACK = 60  # for starting and ending a process on a machine that others use too
 
 
@@ -101,7 +101,9 @@ def test_a_process_that_finds_nobody(tiny_config, tmp_path, index):
     begun = time.monotonic()
     code, line = ended(start(tiny_config, tmp_path / "w", free_port(), index))
     assert code == 75
-    assert f"process {index} of 2 has not found the others within --connect_seconds=20" in line
+    assert (
+        f"process {index} of 2 has not found the others within --connect_seconds={SECONDS}" in line
+    )
     assert time.monotonic() - begun < SECONDS + SLACK
     assert not (tmp_path / "w").exists()
 
@@ -144,5 +146,5 @@ def test_a_signal_to_one_stops_both_at_the_same_step(running, tmp_path, number):
     running[1].send_signal(number)
     codes, lines = zip(*map(ended, running), strict=True)
     assert codes == (75, 75)
-    steps = {line.split("step ")[1].split()[0] for line in lines}
-    assert steps == {str(checkpoint.list_steps(tmp_path / "w")[-1])}
+    step = checkpoint.list_steps(tmp_path / "w")[-1]
+    assert all(f": step {step} of 100000 is saved in" in line for line in lines), lines
