@@ -79,7 +79,7 @@ def get_config() -> ml_collections.ConfigDict:  # noqa: PLR0915  (a list of fiel
     config.train.discriminator_batch = "same"  # as the generator's; or "next" (release)
     config.train.init_from = ""  # workdir whose generator to start from; "" starts from scratch
     config.train.remat = False  # computes activations again for gradients: less memory, more time
-    config.train.steps_per_call = 1  # without the host between; more are slower on CPU
+    config.train.steps_per_call = 1  # without the host between
     config.train.log_every_steps = 50
     config.train.eval_every_steps = 1_000
     config.train.checkpoint_every_steps = 1_000

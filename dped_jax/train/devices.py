@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import ml_collections
 from absl import logging
 
@@ -71,10 +72,13 @@ def map_steps(
             with jax.default_matmul_precision(config.matmul_precision):
                 return step(state, feed.batch(held, inputs), vgg_params)
 
-        if len(jax.tree.leaves(inputs)[0]) == 1:  # XLA's CPU convolutions are slow inside a loop
-            state, logged = one(state, jax.tree.map(operator.itemgetter(0), inputs))
-            return state, jax.tree.map(operator.itemgetter(None), logged)
-        return jax.lax.scan(one, state, inputs)
+        if devices[0].platform != "cpu":
+            return jax.lax.scan(one, state, inputs)
+        logged = []  # XLA's CPU convolutions take several times as long inside a loop
+        for k in range(len(jax.tree.leaves(inputs)[0])):
+            state, metrics = one(state, jax.tree.map(operator.itemgetter(k), inputs))
+            logged.append(metrics)
+        return state, jax.tree.map(lambda *steps: jnp.stack(steps), *logged)
 
     return jax.pmap(
         steps,
