@@ -4,7 +4,6 @@ Every process uses the same number of its devices; each device takes an equal pa
 the order of the batch. The result does not depend on how many there are.
 """
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -59,7 +58,7 @@ def replicate(tree: Any, devices: list[jax.Device]) -> Any:
 def map_steps(
     config: ml_collections.ConfigDict, devices: list[jax.Device], feed: Feed
 ) -> Callable[[TrainState, Any, Any, Any], tuple[TrainState, dict[str, jax.Array]]]:
-    """Several train steps on devices in one compiled call.
+    """Several train steps on devices in one compiled call (on CPU: one after another).
 
     The returned `steps(state, inputs, vgg_params, held)` takes what `feed` has placed for them and
     what it holds, and gives the next state and the metrics of every step, (steps,) float32 arrays.
@@ -67,24 +66,34 @@ def map_steps(
     """
     step = make_train_step(config)
 
-    def steps(state, inputs, vgg_params, held):
-        def one(state, inputs):
-            with jax.default_matmul_precision(config.matmul_precision):
-                return step(state, feed.batch(held, inputs), vgg_params)
+    def one(state, inputs, vgg_params, held):
+        with jax.default_matmul_precision(config.matmul_precision):
+            return step(state, feed.batch(held, inputs), vgg_params)
 
-        if devices[0].platform != "cpu":
-            return jax.lax.scan(one, state, inputs)
-        logged = []  # XLA's CPU convolutions take several times as long inside a loop
-        for k in range(len(jax.tree.leaves(inputs)[0])):
-            state, metrics = one(state, jax.tree.map(operator.itemgetter(k), inputs))
-            logged.append(metrics)
-        return state, jax.tree.map(lambda *steps: jnp.stack(steps), *logged)
+    def first(state, inputs, vgg_params, held):
+        state, logged = one(state, jax.tree.map(lambda x: x[0], inputs), vgg_params, held)
+        return state, jax.tree.map(lambda x: x[None], logged)
 
-    return jax.pmap(
-        steps,
+    def scan(state, inputs, vgg_params, held):
+        return jax.lax.scan(lambda *carried: one(*carried, vgg_params, held), state, inputs)
+
+    # XLA's CPU convolutions take several times as long inside a loop.
+    on_cpu = devices[0].platform == "cpu"
+    mapped = jax.pmap(
+        first if on_cpu else scan,
         axis_name=DEVICES,
         in_axes=(None, feed.axis, None, 0),
         out_axes=None,
         devices=devices,
         donate_argnums=0,
     )
+
+    def one_by_one(state, inputs, vgg_params, held):
+        axis, logged = int(feed.axis is not None), []
+        for k in range(jax.tree.leaves(inputs)[0].shape[axis]):
+            part = jax.tree.map(lambda x, k=k: x[:, k : k + 1] if axis else x[k : k + 1], inputs)
+            state, metrics = mapped(state, part, vgg_params, held)
+            logged.append(metrics)
+        return state, jax.tree.map(lambda *steps: jnp.concatenate(steps), *logged)
+
+    return one_by_one if on_cpu else mapped
