@@ -128,8 +128,9 @@ def test_processes_that_were_started_with_other_things(tiny_config, tmp_path, di
     assert not (tmp_path / "w").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
-@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize(
+    ("number", "index"), [(signal.SIGKILL, 1), (signal.SIGSTOP, 0), (signal.SIGSTOP, 1)]
+)
 def test_a_process_that_is_lost(running, long_config, tmp_path, number, index):
     running[index].send_signal(number)
     begun = time.monotonic()
@@ -137,6 +138,16 @@ def test_a_process_that_is_lost(running, long_config, tmp_path, number, index):
     assert time.monotonic() - begun < 2 * SECONDS + SLACK
     assert code in (1, 75)
     assert f"process {index} has " in line
+    step = checkpoint.list_steps(tmp_path / "w")[-1]
+    checkpoint.restore(tmp_path / "w", step, ["generator", "training"])
+
+
+def test_process_0_is_killed(running, tmp_path):
+    """The runtime, whose service went with it, ends the other with a message of its own."""
+    running[0].kill()
+    errors = running[1].communicate(timeout=2 * SECONDS + SLACK)[1]
+    assert running[1].returncode != 0
+    assert "another task died" in errors or "process 0 has " in errors
     step = checkpoint.list_steps(tmp_path / "w")[-1]
     checkpoint.restore(tmp_path / "w", step, ["generator", "training"])
 

@@ -58,7 +58,9 @@ def test_lines_tell_time_learning_rate_and_speed(tmp_path, config):
         expected = [(2, first[name]), (3, second[name])]
         assert shown[f"train/{name}"] == [pytest.approx(point) for point in expected]
     curves = read_metrics(tmp_path / "metrics.jsonl")
-    assert curves["train"].keys() == {"total", "learning_rate", "patches_per_second"}
+    assert curves["train"].keys() == {
+        *("total", "learning_rate", "patches_per_second", "save_seconds")
+    }
     assert curves["validation"] == {"psnr": [(2, 20.0)]}
 
 

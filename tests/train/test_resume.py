@@ -17,7 +17,6 @@ from dped_jax.train.loop import train
 FREE = {
     "data.decode_once": False,
     "data.on_device": "never",
-    "train.remat": True,
     "train.steps_per_call": 2,
     "train.log_every_steps": 3,
     "train.eval_every_steps": 3,
