@@ -18,7 +18,7 @@ from .picture_files import natural_key, some
 
 COLUMNS = (
     "photo", "scene", "split", "status", "patch", "x", "y", "correlation", "shift_x", "shift_y",
-    "angle", "reason",
+    "angle", "turned", "reason",
 )  # fmt: skip
 _COLUMNS_READ = ("photo", "split", "status", "patch", "correlation")
 _DECIMAL = r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?"

@@ -1,6 +1,7 @@
 """Aligns a phone photo and a DSLR photo of the same scene (section 2 of the paper).
 
-Photos are RGB, (H, W, 3) uint8, upright. Pixel centres have integer coordinates, (0, 0) is the
+Photos are RGB, (H, W, 3) uint8. One of them may be turned by any angle: the phone's is turned by
+quarters until it stands as the DSLR's does. Pixel centres have integer coordinates, (0, 0) is the
 upper left one; a homography is a 3x3 float64 matrix that maps (x, y, 1) of the phone's photo to the
 DSLR's, scaled so that its last element is 1. Nothing here reads or writes files.
 """
@@ -18,6 +19,7 @@ from .homography import (
     estimate_homography,
     jacobian,
     match_keypoints,
+    quarter_turns,
 )
 
 SIZE = (1080, 800)  # section 2: width and height of aligned photos
@@ -30,7 +32,8 @@ class Alignment:
     Attributes:
       phone: (h, w, 3) uint8, the overlap as the phone saw it.
       dslr: (h, w, 3) uint8, the same as the DSLR camera saw it.
-      homography: phone photo -> DSLR photo.
+      homography: phone photo, as it came -> DSLR photo.
+      turned: degrees clockwise by which the phone's photo was turned: 0, 90, 180 or 270.
       matches: keypoints matched.
       inliers: those that agree with the homography.
       error: median distance of matched inliers, in pixels of the aligned pair.
@@ -39,6 +42,7 @@ class Alignment:
     phone: np.ndarray
     dslr: np.ndarray
     homography: np.ndarray
+    turned: int
     matches: int
     inliers: int
     error: float
@@ -49,8 +53,9 @@ def align_pair(
 ) -> Alignment:
     """Aligns two photos by a homography and crops both to what they have in common.
 
-    SIFT keypoints are matched, and a homography is estimated from the matches. The photo with fewer
-    pixels in the overlap gives the pixel grid, the other one is resampled onto it with area
+    SIFT keypoints are matched, and a homography is estimated from the matches. If it turns by more
+    than 45 degrees, the phone's photo is turned by quarters and all is done again. The photo with
+    fewer pixels in the overlap gives the pixel grid, the other one is resampled onto it with area
     filtering; both are cropped to the largest region of the ratio of `size` and reduced to `size`,
     or left at their resolution where they are smaller. Section 2 of the paper.
 
@@ -66,23 +71,37 @@ def align_pair(
     Raises:
       AlignmentError: too few matches, or a homography that no two cameras at one place make.
     """
-    phone_points, dslr_points = match_keypoints(phone, dslr)
-    matches = len(phone_points)
-    homography, inliers = estimate_homography(phone_points, dslr_points, detection_unit(dslr))
-    overlap = check_plausible(homography, phone.shape[:2], dslr.shape[:2])
+    homography, overlap, points, inliers = _estimate(phone, dslr)
+    quarters = quarter_turns(homography, overlap.mean(0))
+    turning = _turning(quarters, phone.shape[:2])
+    if quarters:
+        phone = np.ascontiguousarray(np.rot90(phone, -quarters))
+        homography, overlap, points, inliers = _estimate(phone, dslr)
     to_phone, to_dslr, out_size = _common_grid(homography, overlap, size)
     ends = [
-        cv2.perspectiveTransform(points[inliers][None], np.linalg.inv(to_photo))[0]
-        for points, to_photo in ((phone_points, to_phone), (dslr_points, to_dslr))
+        cv2.perspectiveTransform(of_photo[inliers][None], np.linalg.inv(to_photo))[0]
+        for of_photo, to_photo in zip(points, (to_phone, to_dslr), strict=True)
     ]
+    as_it_came = homography @ turning
     return Alignment(
         phone=resample(phone, to_phone, out_size),
         dslr=resample(dslr, to_dslr, out_size),
-        homography=homography,
-        matches=matches,
+        homography=as_it_came / as_it_came[2, 2],
+        turned=90 * quarters,
+        matches=len(inliers),
         inliers=int(np.count_nonzero(inliers)),
         error=float(np.median(np.linalg.norm(ends[0] - ends[1], axis=1))),
     )
+
+
+def _estimate(
+    phone: np.ndarray, dslr: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """The homography, what both photos show, the matches, and which of them agree."""
+    points = match_keypoints(phone, dslr)
+    homography, inliers = estimate_homography(*points, detection_unit(dslr))
+    overlap = check_plausible(homography, phone.shape[:2], dslr.shape[:2])
+    return homography, overlap, points, inliers
 
 
 def resample(image: np.ndarray, to_image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -168,6 +187,16 @@ def _largest_rectangle(polygon: np.ndarray) -> tuple[float, float, float, float]
         negative_area, bounds=(-np.log(4), np.log(4)), method="bounded"
     )
     return _largest_of_ratio(polygon, np.exp(found.x))
+
+
+def _turning(quarters: int, size: tuple[int, int]) -> np.ndarray:
+    """(3, 3), from a photo of (height, width) to the same turned clockwise by quarters."""
+    height, width = size
+    turning = np.eye(3)
+    for _ in range(quarters):  # what was at the lower left is at the upper left then
+        turning = np.array([[0.0, -1, height - 1], [1, 0, 0], [0, 0, 1]]) @ turning
+        height, width = width, height
+    return turning
 
 
 def _scaling(factor: float) -> np.ndarray:

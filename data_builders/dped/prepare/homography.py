@@ -17,7 +17,6 @@ RANSAC_THRESHOLD = 1.25  # pixels of the copy on which keypoints were found
 MIN_INLIERS = 30
 MIN_INLIER_SHARE = 0.1
 MAX_MAGNIFICATION = 8.0  # of one photo against the other
-MAX_ROTATION = 45.0  # degrees
 MAX_PERSPECTIVE = 2.0  # how much the magnification may change within the overlap
 MIN_OVERLAP = 0.1  # share of the smaller photo
 
@@ -90,7 +89,7 @@ def estimate_homography(
 def check_plausible(
     homography: np.ndarray, phone_size: tuple[int, int], dslr_size: tuple[int, int]
 ) -> np.ndarray:
-    """Refuses a homography that two upright cameras at one place do not make.
+    """Refuses a homography that two cameras at one place do not make, however they are turned.
 
     Args:
       homography: phone -> DSLR.
@@ -101,7 +100,7 @@ def check_plausible(
       (n, 2) float64 corners of what both photos show, a convex polygon in the phone's photo.
 
     Raises:
-      AlignmentError: mirrored, rotated, scaled, or tilted too much, or hardly any overlap.
+      AlignmentError: mirrored, scaled, or tilted too much, or hardly any overlap.
     """
     phone_corners, dslr_corners = corner_points(phone_size), corner_points(dslr_size)
     try:
@@ -122,17 +121,10 @@ def check_plausible(
     )
     if max(shares) < MIN_OVERLAP:
         raise AlignmentError(f"the photos share only {max(shares):.0%} of the scene")
-    centre = jacobian(homography, overlap.mean(0))
-    magnification = np.sqrt(np.linalg.det(centre))
+    magnification = np.sqrt(np.linalg.det(jacobian(homography, overlap.mean(0))))
     if not 1 / MAX_MAGNIFICATION < magnification < MAX_MAGNIFICATION:
         raise AlignmentError(
             f"extreme scale: the DSLR photo shows it {magnification:.2g}x as large"
-        )
-    rotation = np.degrees(np.arctan2(centre[1, 0] - centre[0, 1], centre[0, 0] + centre[1, 1]))
-    if abs(rotation) > MAX_ROTATION:
-        raise AlignmentError(
-            f"different orientation: rotated by {rotation:.0f} degrees against each other;"
-            " turn one, or correct its EXIF orientation"
         )
     scales = [np.sqrt(np.linalg.det(jacobian(homography, point))) for point in overlap]
     if max(scales) / min(scales) > MAX_PERSPECTIVE:
@@ -140,6 +132,21 @@ def check_plausible(
             f"extreme perspective: the scale changes {max(scales) / min(scales):.1f}-fold"
         )
     return overlap
+
+
+def quarter_turns(homography: np.ndarray, point: np.ndarray) -> int:
+    """By how many quarters the first photo is to be turned to be upright as the second is.
+
+    Args:
+      homography: first photo -> second.
+      point: (2,) in the first photo, where to look.
+
+    Returns:
+      0…3, clockwise as seen.
+    """
+    matrix = jacobian(homography, point)
+    turn = np.arctan2(matrix[1, 0] - matrix[0, 1], matrix[0, 0] + matrix[1, 1])
+    return round(turn / (np.pi / 2)) % 4
 
 
 def _keypoints(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -97,6 +97,7 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
         aligned = alignment.align_pair(**photos, size=(settings.width, settings.height))
         record |= {
             "homography": aligned.homography.tolist(),
+            "turned": aligned.turned,
             "matches": aligned.matches,
             "inliers": aligned.inliers,
             "error": aligned.error,

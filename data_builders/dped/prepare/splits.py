@@ -80,6 +80,7 @@ def make_rows(
     problems = {record["name"]: record["problem"] for record in records} | dict(unmatched)
     windows = {record["name"]: record["windows"] for record in records}
     digests = {record["name"]: record.get("sha256", []) for record in records}
+    turned = {record["name"]: record.get("turned", 0) for record in records}  # old ones lack it
     counts = dict.fromkeys(SPLIT_FOLDERS, 0)
     seen: dict[str, str] = {}
     rows = []
@@ -97,7 +98,8 @@ def make_rows(
         seen |= dict.fromkeys(digests[name], name)
         for window in windows[name]:
             if window["patch"]:
-                rows.append(row | _patch_columns(window) | {"patch": counts[split]})
+                kept = {"patch": counts[split], "turned": turned.get(name, 0)}
+                rows.append(row | _patch_columns(window) | kept)
                 counts[split] += 1
     return rows
 
