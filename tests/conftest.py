@@ -14,6 +14,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import browser as chromium
+import jax
 import numpy as np
 import pytest
 import tiny
@@ -64,3 +65,13 @@ def tiny_data(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture
 def tiny_config(tiny_data):
     return tiny.tiny_config(tiny_data)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_old_programs():
+    """Frees what a module's tests have compiled: a process may map 65,530 pieces of memory only.
+
+    A training of `tiny` maps some 500, and past the limit the compiler crashes.
+    """
+    yield
+    jax.clear_caches()

@@ -10,8 +10,9 @@ from absl import logging
 
 from dped_jax import checkpoint
 from dped_jax.train import resume
+from dped_jax.train.decoded import open_decoded
 from dped_jax.train.devices import choose_devices, map_steps, replicate
-from dped_jax.train.feeds import StreamedBatches
+from dped_jax.train.feeds import choose_feed
 from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
 from dped_jax.train.loop import load_vgg, train
 from dped_jax.train_state import create_train_state
@@ -37,6 +38,7 @@ def ensure_trained(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> 
         return
     logging.info("training %s for %d steps", workdir, config.train.num_steps)
     train(config, workdir)
+    jax.clear_caches()  # a process may map 65,530 pieces of memory: about 100 trainings' programs
 
 
 def steps_per_second(config: ml_collections.ConfigDict, seconds: float = 20.0) -> float:
@@ -50,7 +52,11 @@ def steps_per_second(config: ml_collections.ConfigDict, seconds: float = 20.0) -
       InputError: see `train`.
     """
     devices = choose_devices(config.train.batch_size)
-    feed = StreamedBatches(config, devices)
+    dataset = config.data.data_dir, config.data.phone
+    decode_once, fingerprint = config.data.decode_once, dataset_fingerprint(*dataset)
+    feed = choose_feed(
+        config, devices, open_decoded(*dataset, fingerprint) if decode_once else None
+    )
     batches = feed.iterate()
     state = create_train_state(config, jax.random.PRNGKey(config.seed))
     state, vgg_params = replicate((state, load_vgg(config)), devices)
