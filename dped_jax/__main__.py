@@ -18,6 +18,7 @@ COMMANDS = {
     "convert": "a released TensorFlow generator to a workdir",
     "evaluate": "scores a workdir, or a folder of pictures",
     "enhance": "photographs through a workdir's generator",
+    "export": "a workdir's generator to ONNX and others",
     "report": "a page of a run's scores and pictures",
     "experiments table": "Tables 2 and 3: methods or losses by phone",
     "experiments discriminators": "section 3.1.2: what discriminators see",
@@ -33,8 +34,7 @@ OF_DATASETS = ("simulate", "prepare", "build")
 
 def usage() -> str:
     """What `dped-jax --help` prints."""
-    width = max(map(len, COMMANDS))
-    listed = "\n".join(f"  {name:{width}}  {line}" for name, line in COMMANDS.items())
+    listed = "\n".join(f"  {name:30}{line}" for name, line in COMMANDS.items())
     return (
         f"usage: dped-jax COMMAND --flag=value ...\n\n{listed}\n\n"
         "dped-jax COMMAND --help lists its flags; dped-jax --version"

@@ -1,0 +1,57 @@
+"""What an export needs and leaves: libraries of a format, and files that are whole or absent."""
+
+import importlib.metadata
+import os
+import pathlib
+import shutil
+
+from dped_jax import cli
+from dped_jax.cli import InputError
+
+# Libraries of a format, with the lowest version that was tried.
+WRITING = {"onnx": {"onnx": (1, 23)}}
+RUNNING = {"onnx": {"onnxruntime": (1, 30)}}  # for --check
+
+
+def check_libraries(format_name: str, check: bool) -> None:
+    """Raises InputError where a library of a format is absent or too old."""
+    needed = WRITING[format_name] | (RUNNING.get(format_name, {}) if check else {})
+    for library, lowest in needed.items():
+        wanted = f"{library}>={'.'.join(map(str, lowest))}"
+        remedy = f"pip install '{wanted}'"
+        try:
+            version = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError as error:
+            what = f"--format={format_name}" + (" with --check" if check else "")
+            raise InputError(f"{what}: needs {library}, which is absent; {remedy}") from error
+        if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < lowest:
+            raise InputError(f"--format={format_name}: needs {wanted}, not {version}; {remedy}")
+
+
+def check_output(output: pathlib.Path) -> None:
+    """Raises InputError where an output exists already, or its folder does not."""
+    if output.exists() or output.is_symlink():
+        raise InputError(f"--output={output}: exists already; remove it, or choose another name")
+    if not output.parent.is_dir():
+        raise InputError(f"--output={output}: no folder {output.parent}; make it first")
+
+
+def write(output: pathlib.Path, content: bytes | dict[str, bytes]) -> None:
+    """Writes a file, or a folder of files by name, whole or not at all.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    if isinstance(content, bytes):
+        cli.write_atomically(output, content)
+        return
+    partial = output.with_name(output.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for name, data in content.items():
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            (partial / name).write_bytes(data)
+        os.rename(partial, output)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
