@@ -16,6 +16,7 @@ from .cli import InputError
 
 PATCH_SUFFIXES = (".jpg", ".jpeg", ".png")
 PHOTO_SUFFIXES = (*PATCH_SUFFIXES, ".tif", ".tiff", ".webp")
+_SYNONYMS = (".jpeg", ".tiff", ".heif", ".hif")  # not named where suffixes are listed
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8\xff", b"\xff\xda", b"\xff\xd9"
 _SHOWN = 3  # files named in a message about many
@@ -23,6 +24,11 @@ MAX_PIXELS = 200e6  # few bytes can hold more pixels than the memory
 
 
 def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> dict[str, Path]:
+    """Lists the images of a folder as paths; see `names_by_stem`."""
+    return {stem: folder / name for stem, name in names_by_stem(folder, suffixes).items()}
+
+
+def names_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> dict[str, str]:
     """Lists the images of a folder; hidden files and other suffixes are passed over.
 
     Args:
@@ -30,7 +36,7 @@ def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> di
       suffixes: of the images, in lower case; files may have them in upper case.
 
     Returns:
-      Files by stem, in no order; at least one.
+      Names of files by stem, in no order; at least one.
 
     Raises:
       InputError: there is no such folder, it has no images, a stem occurs twice, or a name is
@@ -38,20 +44,20 @@ def images_by_stem(folder: Path, suffixes: Sequence[str] = PATCH_SUFFIXES) -> di
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    images = {}
+    names: dict[str, str] = {}
     for file in folder.iterdir():
         stem, suffix = os.path.splitext(file.name)
         if suffix.lower() not in suffixes or stem.startswith("."):
             continue
         if not is_utf8(file.name):
             raise InputError(f"{os.fspath(file)!r}: its name is not UTF-8: rename it")
-        if stem in images:
-            raise InputError(f"{file}: same name as {images[stem].name}: rename or remove one")
-        images[stem] = file
-    if not images:
-        shown = [suffix for suffix in suffixes if suffix not in (".jpeg", ".tiff")]  # synonyms
+        if stem in names:
+            raise InputError(f"{file}: same name as {names[stem]}: rename or remove one")
+        names[stem] = file.name
+    if not names:
+        shown = [suffix for suffix in suffixes if suffix not in _SYNONYMS]
         raise InputError(f"{folder}: no {' or '.join(shown)} files in this folder")
-    return images
+    return names
 
 
 def is_utf8(name: str) -> bool:

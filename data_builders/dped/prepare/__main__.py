@@ -2,8 +2,10 @@
 
     python -m data_builders.dped.prepare --phone_dir=D --dslr_dir=D --output_dir=D
 
-Photos of the same stem are a pair. Each pair is aligned and cut into patches that match (sections 2
-and 3.2.1 of the paper); whole scenes go to test and validation. The result appears under
+Photos of the same stem are a pair, or, with --pair_by=time, photos that were taken at the same time
+and show the same; --pairs=FILE says it by hand. Each pair is aligned and cut into patches that
+match (sections 2 and 3.2.1 of the paper); whole scenes go to test and validation. Several phones
+beside one DSLR camera share the split: --phone_dir=iphone=D,sony=D. The result appears under
 `output_dir/<phone>` only when it is complete: patches, `manifest.csv`, `contact_sheet.png` and
 `correlations.png`; with --keep_aligned also the whole aligned photos, in `aligned/SPLIT`. What is
 finished stays in `output_dir/.prepare/<phone>`: the same command goes on where it was stopped, and
@@ -26,9 +28,14 @@ from etils import epath
 from .. import cli
 from ..cli import InputError
 from ..layout import CAMERA_FOLDERS, MANIFEST_FILE, PATCH_SIZE, SPLIT_FOLDERS
-from . import folders, parallel, patches, photo_pairs
+from . import folders, pairing, pairing_by_time, parallel, patches, photo_pairs
 
-_PHONE_DIR = flags.DEFINE_string("phone_dir", None, "Folder of the phone's photos.", required=True)
+_PHONE_DIR = flags.DEFINE_string(
+    "phone_dir",
+    None,
+    "Folder of the phone's photos; or several, as iphone=D,sony=D.",
+    required=True,
+)
 _DSLR_DIR = flags.DEFINE_string("dslr_dir", None, "Folder of the DSLR's photos.", required=True)
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where <phone>/ is made.", required=True)
 _PHONE = flags.DEFINE_enum("phone", "custom", list(CAMERA_FOLDERS), "Name of the camera pair.")
@@ -53,9 +60,16 @@ _SCENE_SEPARATOR = flags.DEFINE_string(
     "",
     "Photos whose names are the same up to the last such are of one scene.",
 )
+_PAIR_BY = flags.DEFINE_enum("pair_by", "name", ["name", "time"], "How photos find partners.")
+_MAX_SECONDS = flags.DEFINE_float(
+    "max_seconds", pairing_by_time.MAX_SECONDS, "Between partners, with --pair_by=time.", 0.0
+)
+_PAIRS = flags.DEFINE_string(
+    "pairs", None, "Table of pairs, as --pair_by=time writes it; instead of finding them."
+)
 _PROCESSES = flags.DEFINE_integer("processes", os.cpu_count(), "At once, without --runner.", 1)
 _RUNNER = flags.DEFINE_string("runner", None, "An Apache Beam runner; default: this machine.")
-cli.refuse_empty(_PHONE_DIR, _DSLR_DIR, _OUTPUT_DIR)
+cli.refuse_empty(_PHONE_DIR, _DSLR_DIR, _OUTPUT_DIR, _PAIRS)
 
 
 def _settings() -> photo_pairs.Settings:
@@ -95,23 +109,78 @@ def main(argv: list[str]) -> None:
             del doing
             parallel.run_beam(function, tasks, runner=runner, options=argv[1:])
 
-    start = time.perf_counter()
-    result = folders.prepare(
-        phone_dir=_full_path(_PHONE_DIR.value),
-        dslr_dir=_full_path(_DSLR_DIR.value),
-        output_dir=_full_path(_OUTPUT_DIR.value),
-        phone=_PHONE.value,
-        settings=_settings(),
-        test_scenes=_TEST_SCENES.value,
-        validation_scenes=_VALIDATION_SCENES.value,
-        scene_separator=_SCENE_SEPARATOR.value,
-        run=run,
+    phone_dirs, dslr_dir = _phone_dirs(), _full_path(_DSLR_DIR.value)
+    settings, empty = _settings(), []
+    pairings = _find_pairs(phone_dirs, dslr_dir, run)
+    for phone, phone_dir in phone_dirs.items():
+        start = time.perf_counter()
+        result = folders.prepare(
+            phone_dir=phone_dir,
+            dslr_dir=dslr_dir,
+            output_dir=_full_path(_OUTPUT_DIR.value),
+            phone=phone,
+            settings=settings,
+            test_scenes=_TEST_SCENES.value,
+            validation_scenes=_VALIDATION_SCENES.value,
+            scene_separator=_SCENE_SEPARATOR.value,
+            pairing=pairings[phone],
+            run=run,
+        )
+        empty += _report(phone, result, time.perf_counter() - start)
+    if empty:
+        raise InputError("; ".join(empty) + ": add photos, or hold out other numbers of scenes")
+
+
+def _phone_dirs() -> dict[str, str]:
+    """Folder of each phone's photos, by the phone's name."""
+    parts = [part.partition("=") for part in _PHONE_DIR.value.split(",")]
+    if "/" in parts[0][0] or not parts[0][1]:
+        return {_PHONE.value: _full_path(_PHONE_DIR.value)}
+    if flags.FLAGS["phone"].present:
+        raise InputError("--phone goes with one folder: --phone_dir names the phones itself")
+    for name, _, folder in parts:
+        if name not in CAMERA_FOLDERS or not folder:
+            raise InputError(
+                f"--phone_dir={_PHONE_DIR.value}: {name!r} is no NAME=FOLDER with a name of"
+                f" {', '.join(CAMERA_FOLDERS)}"
+            )
+    if len({name for name, _, _ in parts}) < len(parts):
+        raise InputError(f"--phone_dir={_PHONE_DIR.value}: a phone is named twice")
+    return {name: _full_path(folder) for name, _, folder in parts}
+
+
+def _find_pairs(
+    phone_dirs: dict[str, str], dslr_dir: str, run: parallel.Run
+) -> dict[str, pairing.Pairing]:
+    """The pairs of each phone, as the flags say."""
+    separator, output_dir = _SCENE_SEPARATOR.value, _full_path(_OUTPUT_DIR.value)
+    if _PAIRS.value:
+        rows = pairing.read_table(epath.Path(_full_path(_PAIRS.value)), phone_dirs, dslr_dir)
+        return pairing.from_rows(rows, phone_dirs, dslr_dir, separator)
+    if _PAIR_BY.value == "name":
+        return {
+            phone: pairing.by_name(phone_dir, dslr_dir, separator)
+            for phone, phone_dir in phone_dirs.items()
+        }
+    rows, clocks = pairing_by_time.by_time(
+        phone_dirs, dslr_dir, output_dir, max_seconds=_MAX_SECONDS.value, run=run
     )
-    _report(result, time.perf_counter() - start)
+    for phone, clock in clocks.items():
+        found = [row.seconds for row in rows if row.camera == phone and row.seconds is not None]
+        print(
+            f"paired {len(found)} photos of {phone} by time: the DSLR's clock is"
+            f" {clock.offset:+.1f} s from the phone's, {86400 * clock.drift:+.2f} s a day; pairs"
+            f" are within {max(map(abs, found), default=0):.1f} s"
+        )
+    print(
+        f"look at {_OUTPUT_DIR.value}/{pairing_by_time.TABLE_FILE}; corrected, give it as --pairs"
+    )
+    return pairing.from_rows(rows, phone_dirs, dslr_dir, separator)
 
 
-def _report(result: folders.Result, seconds: float) -> None:
-    target = epath.Path(_OUTPUT_DIR.value) / _PHONE.value
+def _report(phone: str, result: folders.Result, seconds: float) -> list[str]:
+    """Prints what was made of one phone's photos; returns what is wrong with it."""
+    target = epath.Path(_OUTPUT_DIR.value) / phone
     new = result.pairs - result.done_before
     before = f", {result.done_before} of them before," if result.done_before else ""
     if not result.changed:
@@ -134,14 +203,12 @@ def _report(result: folders.Result, seconds: float) -> None:
     print(f"look at {target}/contact_sheet.png and {target}/correlations.png")
     empty = [split for split, count in counts.items() if not count]
     if empty:
-        raise InputError(
-            f"{target}: no patches for {' and '.join(empty)}: add photos, or hold out other numbers"
-            " of scenes"
-        )
+        return [f"{target}: no patches for {' and '.join(empty)}"]
     print(
         f"next: {cli.command('build')} --manual_dir={_OUTPUT_DIR.value}"
-        f" --phone={_PHONE.value} --data_dir=DATA_DIR"
+        f" --phone={phone} --data_dir=DATA_DIR"
     )
+    return []
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from etils import epath
 
 from .. import cli, locks
 from ..cli import InputError
-from ..picture_files import PHOTO_SUFFIXES, images_by_stem, natural_key
 from . import photo_pairs, publish, splits
+from .pairing import Pairing, by_name
 from .parallel import Run
 
 
@@ -49,6 +49,7 @@ def prepare(
     test_scenes: int = -1,
     validation_scenes: int = -1,
     scene_separator: str = "",
+    pairing: Pairing | None = None,
     run: Run,
 ) -> Result:
     """Aligns all pairs of two folders and writes their patches.
@@ -62,6 +63,7 @@ def prepare(
       test_scenes: see `splits.assign_splits`.
       validation_scenes: likewise.
       scene_separator: see `splits.scene_of`.
+      pairing: the pairs of these folders; None is those of the same name.
       run: calls a function for all tasks; the third argument says what it does.
 
     Returns:
@@ -73,9 +75,9 @@ def prepare(
       OSError: something cannot be written.
     """
     settings = settings or photo_pairs.Settings()
-    pairs, unmatched, dslr_names = _find_pairs(phone_dir, dslr_dir)
-    scenes = [splits.scene_of(name, scene_separator) for name in dslr_names]
-    split_of = splits.assign_splits(scenes, test_scenes, validation_scenes)
+    pairing = pairing or by_name(phone_dir, dslr_dir, scene_separator)
+    pairs = [pairing.pair(name) for name in pairing.files]
+    split_of = splits.assign_splits(pairing.scenes.values(), test_scenes, validation_scenes)
     target = epath.Path(output_dir) / phone
     work = epath.Path(output_dir) / ".prepare" / phone
     if target.exists() and not work.exists():
@@ -89,7 +91,7 @@ def prepare(
             | {"scene_separator": scene_separator},
         )
         records, done_before = _process(pairs, settings, work / "pairs", run)
-        rows = splits.make_rows(records, unmatched, split_of, scene_separator)
+        rows = splits.make_rows(records, pairing.unmatched, split_of, pairing.scenes)
         changed = publish.publish(
             target,
             work,
@@ -118,24 +120,6 @@ def _alone(work: epath.Path) -> contextlib.AbstractContextManager[None]:
     return locks.locked(
         Path(work.parent) / f"{work.name}.lock", f"{work.parent.parent / work.name}"
     )
-
-
-def _find_pairs(
-    phone_dir: str, dslr_dir: str
-) -> tuple[list[photo_pairs.PhotoPair], dict[str, str], set[str]]:
-    """Pairs of the same stem, what is wrong with photos without partner, stems of DSLR photos."""
-    phone, dslr = (
-        images_by_stem(epath.Path(folder), PHOTO_SUFFIXES) for folder in (phone_dir, dslr_dir)
-    )
-    pairs = [
-        photo_pairs.PhotoPair(name, os.fspath(phone[name]), os.fspath(dslr[name]))
-        for name in sorted(phone.keys() & dslr.keys(), key=natural_key)
-    ]
-    if not pairs:
-        raise InputError(f"{phone_dir}: no photo has a partner of the same name in {dslr_dir}")
-    unmatched = dict.fromkeys(phone.keys() - dslr.keys(), "no DSLR photo of this name")
-    unmatched |= dict.fromkeys(dslr.keys() - phone.keys(), "no phone photo of this name")
-    return pairs, unmatched, set(dslr)
 
 
 def _keep_settings(file: epath.Path, settings: Mapping[str, object]) -> None:
@@ -190,5 +174,11 @@ def _finished_record(pair: photo_pairs.PhotoPair, record_dir: epath.Path) -> dic
         return None
     if not record["problem"] and not (record_dir / f"{pair.name}.zip").exists():
         return None
+    if record.get("files", _names(pair)) != _names(pair):  # old records lack them
+        return None
     sizes = [epath.Path(file).stat().length for file in (pair.phone, pair.dslr)]
     return record if record["bytes"] == sizes else None
+
+
+def _names(pair: photo_pairs.PhotoPair) -> list[str]:
+    return [epath.Path(pair.phone).name, epath.Path(pair.dslr).name]

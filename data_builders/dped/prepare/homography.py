@@ -38,8 +38,14 @@ def match_keypoints(phone: np.ndarray, dslr: np.ndarray) -> tuple[np.ndarray, np
     Returns:
       Two float64 arrays (n, 2) of x, y; row i of one matches row i of the other.
     """
-    phone_points, phone_descriptors = _keypoints(phone)
-    dslr_points, dslr_descriptors = _keypoints(dslr)
+    return match_descriptors(find_keypoints(phone), find_keypoints(dslr))
+
+
+def match_descriptors(
+    phone: tuple[np.ndarray, np.ndarray], dslr: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Matches keypoints that `find_keypoints` has found; see `match_keypoints`."""
+    (phone_points, phone_descriptors), (dslr_points, dslr_descriptors) = phone, dslr
     if min(len(phone_points), len(dslr_points)) < 2:
         return np.empty((0, 2)), np.empty((0, 2))
     distances = _squared_distances(phone_descriptors, dslr_descriptors)
@@ -149,19 +155,25 @@ def quarter_turns(homography: np.ndarray, point: np.ndarray) -> int:
     return round(turn / (np.pi / 2)) % 4
 
 
-def _keypoints(photo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 2) float64 points in the photo, (n, 128) float32 RootSIFT of whole numbers to 512."""
+def find_keypoints(photo: np.ndarray, most: int = MAX_KEYPOINTS) -> tuple[np.ndarray, np.ndarray]:
+    """Finds SIFT keypoints, fainter ones too where there are few.
+
+    Args:
+      photo: (H, W, 3) or (H, W) uint8.
+      most: of them.
+
+    Returns:
+      (n, 2) float64 points in the photo, (n, 128) float32 RootSIFT in whole numbers to 512.
+    """
     unit = detection_unit(photo)
     gray = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY) if photo.ndim == 3 else photo
     if unit > 1:
         size = [round(length / unit) for length in gray.shape[::-1]]
         gray = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
     for contrast in CONTRASTS:
-        sift = cv2.SIFT_create(
-            MAX_KEYPOINTS, contrastThreshold=contrast, enable_precise_upscale=True
-        )
+        sift = cv2.SIFT_create(most, contrastThreshold=contrast, enable_precise_upscale=True)
         found, descriptors = sift.detectAndCompute(gray, None)
-        if len(found) >= ENOUGH_KEYPOINTS:
+        if len(found) >= min(most, ENOUGH_KEYPOINTS):
             break
     if not found:
         return np.empty((0, 2)), np.empty((0, 128), np.float32)

@@ -20,10 +20,10 @@ import numpy as np
 from etils import epath
 
 from ..cli import InputError, write_atomically
-from ..layout import PATCH_SIZE
-from ..picture_files import MAX_PIXELS, decode, encode, is_jpeg, picture_size
+from ..picture_files import encode
 from . import alignment, patches
 from .homography import AlignmentError
+from .photo_files import PhotoError, decode_photo
 
 OVERVIEW_FILE = "overview.png"  # in the zip: phone, DSLR, and both as a checkerboard
 ALIGNED_FILES = {camera: f"aligned/{camera}.png" for camera in ("phone", "dslr")}  # likewise
@@ -60,15 +60,11 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class PhotoPair:
-    """Paths of the two photos of one stem."""
+    """Name of a pair and paths of its two photos."""
 
     name: str
     phone: str
     dslr: str
-
-
-class PhotoError(ValueError):
-    """A photo that gives no patches. The message says why, and what to do where one can."""
 
 
 def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
@@ -83,9 +79,11 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
 
     Raises:
       OSError: the record cannot be written. What is wrong with the photos is in the record.
+      InputError: a library for these photos is not installed.
     """
     record: dict[str, Any] = {"name": pair.name, "problem": None, "retry": False, "windows": []}
     sources = {"phone": pair.phone, "dslr": pair.dslr}
+    record["files"] = [epath.Path(path).name for path in sources.values()]
     encoded: dict[str, bytes] = {}
     try:
         data = {camera: _read_bytes(camera, path) for camera, path in sources.items()}
@@ -93,7 +91,10 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
         record["sha256"] = [hashlib.sha256(content).hexdigest() for content in data.values()]
         if data["phone"] == data["dslr"]:
             raise PhotoError("the phone's and the DSLR's file are the same: replace one")
-        photos = {camera: decode_photo(content, camera) for camera, content in data.items()}
+        photos = {
+            camera: decode_photo(content, camera, epath.Path(sources[camera]).suffix)
+            for camera, content in data.items()
+        }
         aligned = alignment.align_pair(**photos, size=(settings.width, settings.height))
         record |= {
             "homography": aligned.homography.tolist(),
@@ -149,42 +150,6 @@ def encoded_patches(record: str) -> Iterator[zipfile.ZipFile]:
         raise InputError(
             f"{record}.zip: damaged or removed ({error}): the same command makes it again"
         ) from error
-
-
-def decode_photo(data: bytes, camera: str) -> np.ndarray:
-    """Decodes a photo, upright as its EXIF orientation says.
-
-    Args:
-      data: the file: JPEG, PNG, TIFF or WebP.
-      camera: "phone" or "dslr", for the message.
-
-    Returns:
-      (H, W, 3) uint8, RGB.
-
-    Raises:
-      PhotoError: not an 8-bit RGB photo, damaged, or smaller than a patch.
-    """
-    which = "phone photo" if camera == "phone" else "DSLR photo"
-    width, height = picture_size(data)
-    if width * height > MAX_PIXELS:
-        raise PhotoError(f"{which}: {width}x{height} pixels: more than 200 megapixels: reduce it")
-    photo = decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    if photo is None:
-        raise PhotoError(f"{which}: {'damaged or no photo' if data else 'empty file'}: replace it")
-    # The mode above drops an alpha channel; JPEG has none, and decoding twice takes time.
-    alpha = not is_jpeg(data) and np.shape(decode(data))[2:] == (4,)
-    for unfit, what in (
-        (photo.dtype != np.uint8, f"{photo.dtype.itemsize * 8} bits a channel"),
-        (photo.ndim != 3, "grayscale"),
-        (alpha, "an alpha channel"),
-    ):
-        if unfit:
-            raise PhotoError(f"{which}: {what}: convert it to 8-bit RGB")
-    height, width = photo.shape[:2]
-    if min(height, width) < PATCH_SIZE:
-        size = f"{PATCH_SIZE}x{PATCH_SIZE}"
-        raise PhotoError(f"{which}: {width}x{height} pixels: smaller than a patch of {size}")
-    return cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
 
 
 def _read_bytes(camera: str, path: str) -> bytes:

@@ -28,7 +28,8 @@ class Placement:
 
     Attributes:
       record: path of its record without suffix.
-      whole_photo: path of the phone's photo, if that is to be copied too; otherwise "".
+      whole_photo: path of the phone's photo, if that is to be copied too, by the name of the pair;
+        otherwise "".
       split: "train", "validation" or "test".
       patches: (name in the record, number in the split's folder) of each.
       aligned: whether the whole aligned photos are to be written, too.
@@ -84,6 +85,11 @@ def patch_files(placement: Placement, camera_folders: tuple[str, str]) -> dict[s
     return files
 
 
+def whole_photo_name(placement: Placement) -> str:
+    """What the copy of the phone's photo is called."""
+    return epath.Path(placement.record).name + epath.Path(placement.whole_photo).suffix
+
+
 def is_whole(target: epath.Path, placements: Sequence[Placement]) -> bool:
     """Whether the patches and whole photos are there, those and no others."""
     camera_folders = CAMERA_FOLDERS[target.name]
@@ -92,9 +98,7 @@ def is_whole(target: epath.Path, placements: Sequence[Placement]) -> bool:
         for folder in SPLIT_FOLDERS.values()
         for camera in camera_folders
     }
-    wanted[WHOLE_PHOTOS] = {
-        epath.Path(each.whole_photo).name for each in placements if each.whole_photo
-    }
+    wanted[WHOLE_PHOTOS] = {whole_photo_name(each) for each in placements if each.whole_photo}
     for placement in placements:
         for file in patch_files(placement, camera_folders).values():
             folder, _, name = file.rpartition("/")
@@ -129,8 +133,8 @@ def write_patches(placement: Placement, root: str, camera_folders: tuple[str, st
     for file, data in encoded.items():
         (epath.Path(root) / file).write_bytes(data)
     if placement.whole_photo:
-        photo = epath.Path(placement.whole_photo)
-        (epath.Path(root) / WHOLE_PHOTOS / photo.name).write_bytes(photo.read_bytes())
+        copy = epath.Path(root) / WHOLE_PHOTOS / whole_photo_name(placement)
+        copy.write_bytes(epath.Path(placement.whole_photo).read_bytes())
 
 
 def publish(

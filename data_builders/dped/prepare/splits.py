@@ -61,7 +61,7 @@ def make_rows(
     records: Sequence[Mapping[str, Any]],
     unmatched: Mapping[str, str],
     splits: Mapping[str, str],
-    separator: str,
+    scenes: Mapping[str, str],
 ) -> list[dict[str, object]]:
     """Makes the rows of the manifest: one a patch, one a photo that gives none.
 
@@ -72,7 +72,7 @@ def make_rows(
       records: of all pairs.
       unmatched: what is wrong with the photos that have no partner, by name.
       splits: of all scenes.
-      separator: see `scene_of`.
+      scenes: of the DSLR photos, by their names; that of a phone photo without partner is its name.
 
     Returns:
       One dict a row, with `manifest.COLUMNS` and, for patches, `source`: the name in the record.
@@ -85,7 +85,7 @@ def make_rows(
     seen: dict[str, str] = {}
     rows = []
     for name in sorted(problems, key=natural_key):
-        scene = scene_of(name, separator)
+        scene = scenes.get(name, name)
         split = splits.get(scene, "")
         row = dict.fromkeys(manifest.COLUMNS, "") | {"photo": name, "scene": scene, "split": split}
         problem = problems[name]

@@ -76,7 +76,7 @@ def test_bad_photos_are_rejected_one_by_one_with_a_reason(tmp_path):
     ("flags", "words"),
     [
         (["--phone_dir={photos}/nowhere"], ["nowhere: no such folder"]),
-        (["--phone_dir={photos}"], ["no .jpg or .png or .tif or .webp files"]),
+        (["--phone_dir={photos}"], ["no .jpg or .png or .tif or .webp or .heic or .arw"]),
         (["--phone_dir="], ["flag --phone_dir=: must name a folder"]),
         (["--dslr_dir="], ["flag --dslr_dir=: must name a folder"]),
         (["--output_dir="], ["flag --output_dir=: must name a folder"]),

@@ -64,7 +64,12 @@ def test_scenes_of_several_photos():
     assert scene_of("12", "_") == "12"
     names = [f"{scene}_{shot}" for scene in "abcdef" for shot in range(3)]
     splits = assign_splits([scene_of(name, "_") for name in names], -1, -1)
-    rows = make_rows([record(n, window(0.95, "0.jpg")) for n in names], {}, splits, "_")
+    rows = make_rows(
+        [record(n, window(0.95, "0.jpg")) for n in names],
+        {},
+        splits,
+        {name: scene_of(name, "_") for name in names},
+    )
     for scene in "abcdef":
         assert len({row["split"] for row in rows if row["scene"] == scene}) == 1
 
@@ -73,7 +78,7 @@ def test_rows_are_numbered_in_each_split_in_natural_order():
     splits = {"2": "train", "10": "train", "9": "test"}
     windows = window(0.95, "0000.jpg"), window(0.2, None), window(None, "0002.jpg")
     records = [record(name, *windows) for name in ("10", "9", "2")]
-    rows = make_rows(records, {"7": "no DSLR photo of this name"}, splits, "")
+    rows = make_rows(records, {"7": "no DSLR photo of this name"}, splits, {})
     told = [
         (row["photo"], row["split"], row["patch"], row["source"])
         for row in rows
@@ -107,7 +112,7 @@ def test_the_same_photo_twice_counts_once():
         record("c", window(0.95, "0.jpg"), sha256=["s", "r"]),
         record("d", window(0.95, "0.jpg"), sha256=["s", "t"]),
     ]
-    rows = make_rows(records, {}, splits, "")
+    rows = make_rows(records, {}, splits, {})
     assert [(row["photo"], row["status"]) for row in rows] == [
         ("a", "rejected"),
         ("b", "kept"),  # its twin gave nothing
