@@ -16,4 +16,5 @@ SPLIT_FOLDERS = {
 WHOLE_PHOTOS = "test_data/full_size_test_images"
 ALIGNED_PHOTOS = "aligned"  # with --keep_aligned of `prepare`: a folder of each split and camera
 MANIFEST_FILE = "manifest.csv"
+RAW_DEVELOPMENT_FILE = "raw_development.txt"  # beside it, where `prepare` was given camera raw
 INCOMPLETE_FILE = "INCOMPLETE"  # beside it while `prepare` writes to an object store

@@ -6,14 +6,12 @@ with each other. Pairs are as many as possible of those that show the same, and 
 in time.
 """
 
-import dataclasses
 import functools
 import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
 
-import cv2
 import numpy as np
 import scipy.optimize
 import scipy.sparse.csgraph
@@ -22,88 +20,13 @@ from etils import epath
 from .. import cli
 from ..cli import InputError
 from ..picture_files import natural_key, some
-from . import homography
 from .clocks import Clock, ClockError, find_clock
+from .looks import count_inliers, look, read_look
 from .pairing import Row, as_text, list_photos, read_table
 from .parallel import Run
-from .photo_files import PhotoError, capture_time, decode_photo
 
 TABLE_FILE = "pairs.csv"
 MAX_SECONDS = 60.0  # between the two photos of a pair, by one clock
-_PIXELS = 4e5  # of the copies that are compared
-_KEYPOINTS = 1000
-
-
-@dataclasses.dataclass(frozen=True)
-class Look:
-    """What is known of a photo without a partner.
-
-    Attributes:
-      time: capture time and zone, see `photo_files.capture_time`; None where unknown.
-      problem: why it cannot be compared; None if it can.
-      size: (height, width) of the copy that was looked at.
-      points: (n, 2) float64, its keypoints.
-      descriptors: (n, 128) float32.
-    """
-
-    time: tuple[float, float] | None
-    problem: str | None
-    size: tuple[int, int]
-    points: np.ndarray
-    descriptors: np.ndarray
-
-
-def look(task: tuple[str, str, str]) -> None:
-    """Writes a photo's time and keypoints.
-
-    Args:
-      task: path of the photo, "phone" or "dslr", path of the file to write.
-    """
-    path, camera, target = task
-    suffix = os.path.splitext(path)[1]
-    time, problem, points, descriptors = None, None, np.empty((0, 2)), np.empty((0, 128), np.uint8)
-    size = (0, 0)
-    try:
-        data = epath.Path(path).read_bytes()
-        time = capture_time(data, suffix)
-        photo = decode_photo(data, camera, suffix)
-        scale = min(1.0, np.sqrt(_PIXELS / (photo.shape[0] * photo.shape[1])))
-        photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        points, found = homography.find_keypoints(photo, _KEYPOINTS)
-        descriptors, size = np.uint8(np.minimum(found, 255)), photo.shape[:2]
-    except PhotoError as error:
-        problem = str(error)
-    head = json.dumps({"time": time, "problem": problem, "size": size}).encode()
-    body = np.float32(points).tobytes() + descriptors.tobytes()
-    count = np.array([len(head), len(points)], np.int64).tobytes()
-    cli.write_atomically(epath.Path(target), count + head + body)
-
-
-@functools.lru_cache(maxsize=512)
-def _read_look(file: str) -> Look:
-    data = epath.Path(file).read_bytes()
-    length, count = np.frombuffer(data, np.int64, 2)
-    head = json.loads(data[16 : 16 + length])
-    middle = 16 + length + 8 * count
-    points = np.frombuffer(data[16 + length : middle], np.float32).reshape(count, 2)
-    descriptors = np.frombuffer(data[middle:], np.uint8).reshape(count, 128)
-    time = tuple(head["time"]) if head["time"] else None
-    return Look(
-        time, head["problem"], tuple(head["size"]), np.float64(points), np.float32(descriptors)
-    )
-
-
-def count_inliers(phone: Look, dslr: Look) -> int:
-    """Keypoints that agree on a plausible homography; 0 if the photos do not show the same."""
-    matched = homography.match_descriptors(
-        (phone.points, phone.descriptors), (dslr.points, dslr.descriptors)
-    )
-    try:
-        found, inliers = homography.estimate_homography(*matched)
-        homography.check_plausible(found, phone.size, dslr.size)
-    except homography.AlignmentError:
-        return 0
-    return int(np.count_nonzero(inliers))
 
 
 def by_time(
@@ -186,7 +109,7 @@ def _times(
     """Indices and times of the photos that can be compared, and what is wrong with others."""
     usable, times, zones, notes = [], [], [], {}
     for i, (name, file) in enumerate(zip(names, files, strict=True)):
-        found = _read_look(file)
+        found = read_look(file)
         if found.problem or found.time is None:
             notes[name] = found.problem or "no capture time in its EXIF data"
         else:
@@ -223,7 +146,7 @@ def _pair_all(
 
         @functools.cache
         def inliers(i: int, j: int, indices=indices, phone_files=phone_files) -> int:
-            looks = _read_look(phone_files[indices[i]]), _read_look(dslr_files[usable[j]])
+            looks = read_look(phone_files[indices[i]]), read_look(dslr_files[usable[j]])
             return count_inliers(*looks)
 
         def same_scene(i: int, j: int, inliers=inliers) -> bool:

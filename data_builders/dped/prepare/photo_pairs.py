@@ -23,7 +23,7 @@ from ..cli import InputError, write_atomically
 from ..picture_files import encode
 from . import alignment, patches
 from .homography import AlignmentError
-from .photo_files import PhotoError, decode_photo
+from .photo_files import RAW_SUFFIXES, PhotoError, decode_photo, raw_development
 
 OVERVIEW_FILE = "overview.png"  # in the zip: phone, DSLR, and both as a checkerboard
 ALIGNED_FILES = {camera: f"aligned/{camera}.png" for camera in ("phone", "dslr")}  # likewise
@@ -91,6 +91,8 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
         record["sha256"] = [hashlib.sha256(content).hexdigest() for content in data.values()]
         if data["phone"] == data["dslr"]:
             raise PhotoError("the phone's and the DSLR's file are the same: replace one")
+        if any(epath.Path(path).suffix.lower() in RAW_SUFFIXES for path in sources.values()):
+            record["developed"] = raw_development()
         photos = {
             camera: decode_photo(content, camera, epath.Path(sources[camera]).suffix)
             for camera, content in data.items()

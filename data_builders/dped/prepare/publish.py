@@ -1,5 +1,6 @@
 """From records of photo pairs to patches, whole photos, manifest and pictures in their places."""
 
+import collections
 import dataclasses
 import functools
 import os
@@ -14,6 +15,7 @@ from ..layout import (
     CAMERA_FOLDERS,
     INCOMPLETE_FILE,
     MANIFEST_FILE,
+    RAW_DEVELOPMENT_FILE,
     SPLIT_FOLDERS,
     WHOLE_PHOTOS,
 )
@@ -213,7 +215,11 @@ def _write_pictures(
     records: Sequence[Mapping[str, Any]],
     min_correlation: float,
 ) -> None:
-    """Writes the contact sheet and the histogram."""
+    """Writes the contact sheet, the histogram, and how raw photos were developed."""
+    developed = collections.Counter(filter(None, (each.get("developed") for each in records)))
+    if developed:
+        lines = [f"{count} pair(s) with raw photos: {how}\n" for how, count in developed.items()]
+        (folder / RAW_DEVELOPMENT_FILE).write_text("".join(lines))
     if placements:
         sheet = overview.contact_sheet(_pictures(placements, records))
         (folder / "contact_sheet.png").write_bytes(sheet)
