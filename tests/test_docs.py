@@ -17,7 +17,13 @@ from dped_jax.train.loop import train
 README = tiny.ROOT / "README.md"
 PAGES = [README, *sorted((tiny.ROOT / "docs").glob("*.md"))]
 # Flags of Beam, of XLA and of the program dped-jax.
-ELSEWHERE = {"flink_master", "xla_force_host_platform_device_count", "help", "version"}
+ELSEWHERE = {
+    "flink_master",
+    "dask_client_address",
+    "xla_force_host_platform_device_count",
+    "help",
+    "version",
+}
 OF_DATASETS = ("simulate", "prepare", "build")  # of dped-jax; its other commands are in dped_jax
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -28,7 +28,7 @@ from etils import epath
 from .. import cli
 from ..cli import InputError
 from ..layout import CAMERA_FOLDERS, MANIFEST_FILE, PATCH_SIZE, SPLIT_FOLDERS
-from . import folders, pairing, pairing_by_time, parallel, patches, photo_pairs
+from . import beam, folders, pairing, pairing_by_time, parallel, patches, photo_pairs
 
 _PHONE_DIR = flags.DEFINE_string(
     "phone_dir",
@@ -107,7 +107,7 @@ def main(argv: list[str]) -> None:
 
         def run(function: Callable[[Any], None], tasks: Sequence[Any], doing: str) -> None:
             del doing
-            parallel.run_beam(function, tasks, runner=runner, options=argv[1:])
+            beam.run_beam(function, tasks, runner=runner, options=argv[1:])
 
     phone_dirs, dslr_dir = _phone_dirs(), _full_path(_DSLR_DIR.value)
     settings, empty = _settings(), []

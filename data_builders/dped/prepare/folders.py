@@ -153,32 +153,14 @@ def _process(
 ) -> tuple[list[dict[str, Any]], int]:
     """The records of all pairs, and how many were there already."""
     record_dir.mkdir(parents=True, exist_ok=True)
-    finished = {pair.name: _finished_record(pair, record_dir) for pair in pairs}
+    work_dir = os.fspath(record_dir)
+    finished = {pair.name: photo_pairs.finished_record(pair, work_dir) for pair in pairs}
     todo = [pair for pair in pairs if finished[pair.name] is None]
     if todo:
-        process = functools.partial(
-            photo_pairs.process_pair, settings=settings, work_dir=os.fspath(record_dir)
-        )
+        process = functools.partial(photo_pairs.process_pair, settings=settings, work_dir=work_dir)
         run(process, todo, "aligning")
     records: list[Any] = [
         finished[pair.name] or photo_pairs.read_record(record_dir / f"{pair.name}.json")
         for pair in pairs
     ]
     return records, len(pairs) - len(todo)
-
-
-def _finished_record(pair: photo_pairs.PhotoPair, record_dir: epath.Path) -> dict[str, Any] | None:
-    """The record of a pair, if it is there and of these files."""
-    record = photo_pairs.read_record(record_dir / f"{pair.name}.json")
-    if record is None or record["retry"]:
-        return None
-    if not record["problem"] and not (record_dir / f"{pair.name}.zip").exists():
-        return None
-    if record.get("files", _names(pair)) != _names(pair):  # old records lack them
-        return None
-    sizes = [epath.Path(file).stat().length for file in (pair.phone, pair.dslr)]
-    return record if record["bytes"] == sizes else None
-
-
-def _names(pair: photo_pairs.PhotoPair) -> list[str]:
-    return [epath.Path(pair.phone).name, epath.Path(pair.dslr).name]

@@ -1,7 +1,6 @@
-"""Calls a function for many tasks: in processes of this machine, or on an Apache Beam runner.
+"""Calls a function for many tasks in processes of this machine; beam.py does on other machines.
 
-The function writes files; what it returns is not kept. Function and tasks must be picklable, and
-their modules must be installed where they run.
+The function writes files; what it returns is not kept. Function and tasks must be picklable.
 """
 
 import concurrent.futures
@@ -83,35 +82,3 @@ def _start_worker() -> None:
 
     cv2.setNumThreads(1)
     threading.Thread(target=follow, daemon=True).start()
-
-
-def run_beam(
-    function: Callable[[Any], None], tasks: Sequence[Any], *, runner: str, options: Sequence[str]
-) -> None:
-    """Calls `function` for all tasks as an Apache Beam pipeline, and waits for its end.
-
-    Args:
-      function: what to call.
-      tasks: its arguments.
-      runner: a Beam runner, as DirectRunner, FlinkRunner, SparkRunner or DataflowRunner.
-      options: Beam's own flags, as "--name=value".
-
-    Raises:
-      InputError: Beam is not installed, does not know the runner, or refuses a flag.
-    """
-    try:
-        import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError as error:
-        raise InputError("--runner needs Apache Beam: pip install apache-beam") from error
-    try:
-        pipeline = beam.Pipeline(options=PipelineOptions([f"--runner={runner}", *options]))
-    except (ValueError, SystemExit) as error:  # argparse exits
-        raise InputError(f"--runner={runner}: {error}") from error
-    with pipeline:
-        _ = (
-            pipeline
-            | "tasks" >> beam.Create(list(tasks))
-            | "spread" >> beam.Reshuffle()
-            | "run" >> beam.Map(function)
-        )

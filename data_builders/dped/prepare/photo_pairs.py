@@ -81,6 +81,8 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
       OSError: the record cannot be written. What is wrong with the photos is in the record.
       InputError: a library for these photos is not installed.
     """
+    if finished_record(pair, work_dir):  # a cluster may call twice, as when a worker was lost
+        return
     record: dict[str, Any] = {"name": pair.name, "problem": None, "retry": False, "windows": []}
     sources = {"phone": pair.phone, "dslr": pair.dslr}
     record["files"] = [epath.Path(path).name for path in sources.values()]
@@ -132,6 +134,20 @@ def read_record(file: epath.Path) -> dict[str, Any] | None:
     except (FileNotFoundError, ValueError, AttributeError):
         return None
     return record if crc32 in (None, _checksum(record)) and "windows" in record else None
+
+
+def finished_record(pair: PhotoPair, work_dir: str) -> dict[str, Any] | None:
+    """The record of a pair, if it is there and of these files."""
+    record = read_record(epath.Path(work_dir) / f"{pair.name}.json")
+    if record is None or record["retry"]:
+        return None
+    if not record["problem"] and not (epath.Path(work_dir) / f"{pair.name}.zip").exists():
+        return None
+    paths = [epath.Path(path) for path in (pair.phone, pair.dslr)]
+    names = [path.name for path in paths]
+    if record.get("files", names) != names:  # old records lack them
+        return None
+    return record if record["bytes"] == [path.stat().length for path in paths] else None
 
 
 @contextlib.contextmanager
