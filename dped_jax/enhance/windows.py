@@ -7,10 +7,12 @@ the window that it has no effect. A network says by attributes what has to be kn
 - `stride`: it computes on a grid of so many pixels; sizes that are no multiple of it are extended
   at the bottom and on the right by repeating the last pixel, as the network does itself.
 - `reach`: how many pixels around it an output pixel depends on, or more.
-- `statistics`: names of its modules that take mean and variance over the whole photograph, in the
-  order in which they are needed. Each needs a sweep of its own over the windows, up to there. What
-  such a module sows as `entering/PATH_input` is measured; a network that is `measured` reads mean
-  and variance from `batch_stats/PATH` instead of taking its input's.
+- `statistics`: its modules that take mean and variance over the whole photograph, in the order in
+  which they are needed: name, and in each direction, of how many pixels a value is that enters,
+  and on how many of that size it depends, the first at its own place and the others below and to
+  the right; values are where all of these are inside, and at least one. Each module needs a sweep
+  of its own over the windows, up to there. What it sows as `entering/PATH_input` is measured; a
+  network that is `measured` reads mean and variance from `batch_stats/PATH` instead.
 """
 
 import functools
@@ -65,33 +67,37 @@ def _enhance(network: nn.Module, variables: Tree, window: jax.Array) -> jax.Arra
 
 
 @functools.partial(jax.jit, static_argnames=("network", "path"))
-def _measure(network, variables, window, region, path: str) -> jax.Array:
-    """Statistics by row of what enters a module; `region` is (top, bottom, left, right)."""
+def _measure(network, variables, window, region, path: str) -> tuple[jax.Array, jax.Array]:
+    """Statistics by row of what enters a module, and the number of values in a row.
+
+    `region` is (top, bottom, left, right), counted in such values.
+    """
     _, sown = network.apply(variables, window, mutable=["entering"])
     x = flatten_dict(sown["entering"], sep="/")[f"{path}_input"][0]
     rows, columns = (jnp.arange(size) for size in x.shape[1:3])
-    scale = window.shape[1] // x.shape[1]  # pixels of the photograph to one of the features
     top, bottom, left, right = region
-    inside = ((rows * scale >= top) & (rows * scale < bottom))[:, None] & (
-        (columns * scale >= left) & (columns * scale < right)
-    )
-    return row_statistics(x, inside[None, ..., None])
+    inside_columns = (columns >= left) & (columns < right)
+    inside = ((rows >= top) & (rows < bottom))[:, None] & inside_columns
+    return row_statistics(x, inside[None, ..., None]), inside_columns.sum()
 
 
 def _windows(
-    photo: np.ndarray, network: nn.Module
+    photo: np.ndarray, network: nn.Module, beyond: int = 0
 ) -> Iterator[tuple[np.ndarray, tuple[Part, Part]]]:
-    """Windows of a photograph, (1, rows, columns, 3) float32, and what is kept of each."""
+    """Windows of a photograph, (1, rows, columns, 3) float32, and what is kept of each.
+
+    They reach as far as the network does, and `beyond` pixels more.
+    """
     axes = [
-        split(length, side, network.reach, network.stride)
+        split(length, side, network.reach + beyond, network.stride)
         for length, side in zip(photo.shape[:2], SIDES, strict=True)
     ]
     (rows, down), (columns, across) = axes
     for y in down:
         for x in across:
             window = photo[y.start : y.start + rows, x.start : x.start + columns]
-            beyond = [(0, rows - window.shape[0]), (0, columns - window.shape[1]), (0, 0)]
-            yield to_float(np.pad(window, beyond, mode="edge"))[None], (y, x)
+            outside = [(0, rows - window.shape[0]), (0, columns - window.shape[1]), (0, 0)]
+            yield to_float(np.pad(window, outside, mode="edge"))[None], (y, x)
 
 
 def _paths(network: nn.Module, variables: Tree) -> dict[str, jax.ShapeDtypeStruct]:
@@ -125,15 +131,14 @@ def measure(
         flat = {f"{path}/{key}": v for path, values in stats.items() for key, v in values.items()}
         return variables | {"batch_stats": unflatten_dict(flat, sep="/")}
 
-    for name in network.statistics:
+    for name, scale, size in network.statistics:
         (path,) = [path for path in shapes if path.split("/")[0] == name]
         statistics = Statistics()
-        for window, (y, x) in _windows(photo, network):
+        for window, (y, x) in _windows(photo, network, beyond=(size - 1) * scale):
             region = (y.begin - y.start, y.end - y.start, x.begin - x.start, x.end - x.start)
-            found = _measure(network, known(), window, np.int32(region), path)
-            scale = window.shape[1] // found.shape[1]
-            kept = np.asarray(found)[:, region[0] // scale : region[1] // scale]
-            statistics.add(kept, (region[3] - region[2]) // scale)
+            region = np.int32(region) // scale
+            found, count = _measure(network, known(), window, region, path)
+            statistics.add(np.asarray(found)[:, region[0] : region[1]], int(count))
         stats[path] = statistics.result()
         on_sweep()
     return network, known()

@@ -128,14 +128,23 @@ class Graph:
         """Makes `statistics`: count, mean and sum of squares around it, (3, rows, C), by row."""
         x = self.region(x, scale)
         columns = self.constant([3], np.int64)
-        mean = self.op("ReduceMean", x, columns)
+        count = self.op("Cast", self.op("Shape", x, start=3, end=4), to=TensorProto.FLOAT)
+        total = self.op("ReduceSum", x, columns)
+        mean = self.op("Div", total, self.op("Max", count, self.constant(1)))
         centred = self.op("Sub", x, mean)
         squares = self.op("ReduceSum", self.op("Mul", centred, centred), columns)
-        count = self.op("Cast", self.op("Shape", x, start=3, end=4), to=TensorProto.FLOAT)
         count = self.op("Expand", count, self.op("Shape", mean))
         all_three = self.op("Concat", count, mean, squares, axis=0)
         all_three = self.op("Squeeze", all_three, columns)
         self.op("Transpose", all_three, perm=[0, 2, 1], name="statistics")
+
+    def window_means(self, x: str, size: int) -> str:
+        """Means over all windows inside, or over a whole that is smaller than one."""
+        for pads, kernel in (([0, 0, size - 1, 0], [size, 1]), ([0, 0, 0, size - 1], [1, size])):
+            x = self.op("AveragePool", x, pads=pads, kernel_shape=kernel)  # of what is inside
+        ends = self.op("Sub", self.size(x), self.constant([size - 1] * 2, np.int64))
+        ends = self.op("Max", ends, self.constant(1, np.int64))
+        return self.crop(x, self.constant([0, 0], np.int64), ends)
 
     def mean(self, x: str, scale: int = 1) -> str:
         """Mean of each channel over the photograph, of which `x` is `scale` times smaller."""

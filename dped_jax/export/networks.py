@@ -10,7 +10,7 @@ from dped_jax.export.graph import Graph
 from dped_jax.models.baselines import SRCNN, Identity
 from dped_jax.models.generator import Generator
 from dped_jax.models.ppcn import CONTRAST, PPCN
-from dped_jax.models.unet import THUMBNAIL, UNet
+from dped_jax.models.unet import THUMBNAIL, WINDOW, UNet
 
 
 def enhance(g: Graph, network: nn.Module, images: str) -> str:
@@ -115,8 +115,8 @@ def _unet(g: Graph, network: UNet, images: str) -> str:
 
     side = [THUMBNAIL, THUMBNAIL]
     thumbnail = g.op("AveragePool", pixels, kernel_shape=side, strides=side)
-    mean = g.mean(two_convs("thumbnail", thumbnail), THUMBNAIL)
-    vector = g.op("Relu", g.dense("thumbnail_dense", mean))
+    means = g.window_means(two_convs("thumbnail", thumbnail), WINDOW)
+    vector = g.mean(g.op("Relu", g.dense("thumbnail_dense", means)), THUMBNAIL)
     x = leaky_relu(g.op("Add", g.dense("join", x), g.dense("join_vector", vector)))
 
     scales = g.constant([1, 1, 2, 2])

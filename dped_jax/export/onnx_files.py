@@ -91,7 +91,9 @@ def stages(
             margin = sections.halo(network, variables, k)
         else:
             inputs = ["photo"]
-            margin = -(-network.reach // network.stride) * network.stride
+            _, scale, size = [*network.statistics, ("", 1, 1)][k]
+            reach = network.reach + (size - 1) * scale
+            margin = -(-reach // network.stride) * network.stride
             images = networks.enhance(g, network, _images_in(g, "photo", pixels))
             planes = {} if measures else {"enhanced": images}
         channels = [3 if name == "enhanced" else network.width for name in planes]

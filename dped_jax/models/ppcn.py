@@ -40,9 +40,10 @@ class PPCN(nn.Module):
     reach = 10  # 3 of the first convs, 6 of the blocks (2 + 4, or 3 with dilation 2), 1 of the last
 
     @property
-    def statistics(self) -> tuple[str, ...]:
-        """What takes statistics of the whole image, in order."""
-        return ("mean", *(f"norm{k}" for k in range(2 if self.student else 4)))
+    def statistics(self) -> tuple[tuple[str, int, int], ...]:
+        """What takes statistics of the whole image, in order; all of single pixels."""
+        norms = [f"norm{k}" for k in range(2 if self.student else 4)]
+        return tuple((name, 1, 1) for name in ("mean", *norms))
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:

@@ -4,8 +4,9 @@ Images are RGB, NHWC, float32 in [0, 1]. The output is the input plus a correcti
 clipped. Sizes that are no multiple of `stride` are extended at the bottom and on the right, and the
 result is cut back; the last pixel is repeated there, as beyond all borders.
 
-The whole image enters in one place: as the mean of features of its thumbnail, 8 times smaller.
-Everything else is local, so that a photograph can be enhanced in parts once that mean is known.
+The whole image enters in one place: as the mean of a vector made of each of its windows of 100x100
+pixels, as patches are. (Made of the whole at once it leaves photographs darker than their patches.)
+All else is local, so that a photograph can be enhanced in parts once that mean is known.
 """
 
 import itertools
@@ -20,6 +21,7 @@ from dped_jax.models.layers import BIAS_INIT, WholeMean
 
 THUMBNAIL = 8  # pixels of the image to one of its thumbnail, in each direction
 GLOBAL_WIDTH = 32  # channels of its features
+WINDOW = 13  # pixels of the thumbnail that hold a patch of 100x100, in each direction
 
 
 def _leaky_relu(x: jax.Array) -> jax.Array:
@@ -46,10 +48,7 @@ def depth_to_space(x: jax.Array) -> jax.Array:
 
 
 def upsample(x: jax.Array) -> jax.Array:
-    """Doubles the resolution bilinearly, (N, H, W, C) to (N, 2H, 2W, C).
-
-    Pixels are squares: the two that replace one are a quarter of its width from its centre.
-    """
+    """Doubles the resolution bilinearly, (N, H, W, C) to (N, 2H, 2W, C); pixels are squares."""
     for axis in (1, 2):
         size = x.shape[axis]
         extended = _extend(x, *((1, 1) if i == axis else (0, 0) for i in (1, 2)))
@@ -63,11 +62,11 @@ class UNet(nn.Module):
     """Levels of two 3x3 convs each at 1/2, 1/4, ... of the resolution, down and up again.
 
     Pixels come in and go out as blocks of 2x2. Each level halves the resolution by a stride and
-    doubles the channels; LeakyReLU throughout, no norm. Two 3x3 convs and a dense layer make a
-    vector of the thumbnail, whose mean over the image joins the lowest level. On the way up, the
-    level below is upsampled bilinearly and joined with the features of the way down. The last
-    features are multiplied with the first, as in RSGUNet (Huang et al., PIRM 2018), and a 3x3
-    conv gives the correction.
+    doubles the channels; LeakyReLU throughout, no norm. Two 3x3 convs make features of the
+    thumbnail, a dense layer a vector of their mean in each window (an image smaller than a window
+    is one); the mean of these joins the lowest level. On the way up, the level below is upsampled
+    bilinearly and joined with the features of the way down. The last features are multiplied with
+    the first, as in RSGUNet (Huang et al., PIRM 2018), and a 3x3 conv gives the correction.
     """
 
     width: int = 16
@@ -76,7 +75,7 @@ class UNet(nn.Module):
     dtype: Any = jnp.float32
     measured: bool = False
 
-    statistics = ("thumbnail_mean",)  # this, `stride` and `reach` are for `enhance.windows`
+    statistics = (("vector_mean", THUMBNAIL, WINDOW),)  # this and what follows: `enhance.windows`
 
     @property
     def stride(self) -> int:
@@ -105,10 +104,8 @@ class UNet(nn.Module):
         del train
 
         def conv(name: str, x: jax.Array, features: int, **options: Any) -> jax.Array:
-            options = {"kernel_init": self.kernel_init, "bias_init": BIAS_INIT} | options
-            layer = nn.Conv(
-                features, (3, 3), padding="VALID", dtype=self.dtype, name=name, **options
-            )
+            given = {"kernel_init": self.kernel_init, "bias_init": BIAS_INIT, "dtype": self.dtype}
+            layer = nn.Conv(features, (3, 3), padding="VALID", name=name, **given | options)
             return layer(_extend(x, (1, 1), (1, 1)))
 
         def two_convs(name: str, x: jax.Array, features: int, strides: int = 1) -> jax.Array:
@@ -123,18 +120,19 @@ class UNet(nn.Module):
         pixels = _extend(images, (0, -height % self.stride), (0, -width % self.stride)) - 0.5
         widths = [self.width * 2**i for i in range(self.num_levels)]
 
-        x = two_convs("down0", space_to_depth(pixels), widths[0])
-        levels = [x]
+        levels = [two_convs("down0", space_to_depth(pixels), widths[0])]
         for i, features in enumerate(widths[1:], start=1):
-            x = two_convs(f"down{i}", x, features, strides=2)
-            levels.append(x)
+            levels.append(two_convs(f"down{i}", levels[-1], features, strides=2))
 
         size = (THUMBNAIL, THUMBNAIL)
         thumbnail = two_convs("thumbnail", nn.avg_pool(pixels, size, size), GLOBAL_WIDTH)
-        mean = WholeMean(self.measured, name="thumbnail_mean")(thumbnail)
-        vector = nn.relu(dense("thumbnail_dense", mean, GLOBAL_WIDTH))
+        rows, columns = (min(WINDOW, n) for n in thumbnail.shape[1:3])
+        for side in ((rows, 1), (1, columns)):  # one after the other: 26 additions for 169
+            thumbnail = nn.avg_pool(thumbnail.astype(jnp.float32), side)
+        vectors = nn.relu(dense("thumbnail_dense", thumbnail, GLOBAL_WIDTH))
+        vector = WholeMean(self.measured, name="vector_mean")(vectors)
         vector = dense("join_vector", vector, widths[-1], use_bias=False)
-        x = _leaky_relu(dense("join", x, widths[-1]) + vector)
+        x = _leaky_relu(dense("join", levels[-1], widths[-1]) + vector)
 
         for i in reversed(range(self.num_levels - 1)):
             x = jnp.concatenate([upsample(x), levels[i]], axis=-1)

@@ -14,14 +14,14 @@ from dped_jax.models.layers import Norm, WholeMean
 
 
 class Toy(nn.Module):
-    """Contrast around the mean, a strided conv, an instance norm, a global mean, upsampling."""
+    """Contrast around the mean, a strided conv, instance norm, a mean over windows, upsampling."""
 
     measured: bool = False
     dtype: Any = jnp.float32
 
     stride = 2
     reach = 2 + 2 * 2  # the first conv, and one on the coarse grid
-    statistics = ("brightness", "norm", "bottom")
+    statistics = (("brightness", 1, 1), ("norm", 2, 1), ("bottom", 2, 3))
 
     @nn.compact
     def __call__(self, images):
@@ -30,7 +30,8 @@ class Toy(nn.Module):
         x = (x - WholeMean(self.measured, name="brightness")(x)) * 1.5
         x = nn.Conv(4, (3, 3), strides=2, padding=((1, 1), (1, 1)))(x)
         x = nn.relu(Norm("instance", measured=self.measured, name="norm")(x, False))
-        x = x + WholeMean(self.measured, name="bottom")(jnp.square(x))
+        side = min(3, x.shape[1]), min(3, x.shape[2])
+        x = x + WholeMean(self.measured, name="bottom")(jnp.square(nn.avg_pool(x, side)))
         x = nn.Conv(3, (3, 3))(x)
         return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)[:, :height, :width] + images
 

@@ -49,8 +49,10 @@ def in_torch(params, x, levels):
     features = [both("down0", blocks.transpose(1, 2).reshape(n, 4 * c, h // 2, w // 2))]
     for i in range(1, levels):
         features.append(both(f"down{i}", features[-1], 2))
-    vector = both("thumbnail", functional.avg_pool2d(pixels, 8)).mean((2, 3), keepdim=True)
-    vector = torch.relu(dense("thumbnail_dense", vector))
+    thumbnail = both("thumbnail", functional.avg_pool2d(pixels, 8))
+    size = [min(13, n) for n in thumbnail.shape[2:]]
+    vectors = torch.relu(dense("thumbnail_dense", functional.avg_pool2d(thumbnail, size, 1)))
+    vector = vectors.mean((2, 3), keepdim=True)
     x = act(dense("join", features[-1]) + dense("join_vector", vector))
     for i in reversed(range(levels - 1)):
         x = functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
@@ -63,7 +65,7 @@ def in_torch(params, x, levels):
 @pytest.mark.parametrize("levels", [1, 2, 3])
 def test_the_network_agrees_with_pytorch(levels):
     network, variables = random_unet(num_levels=levels)
-    x = images(32, 48)
+    x = images(96, 144)  # rows of one window, columns of several
     found = network.apply(variables, x)
     assert np.abs(found - x).max() > 0.1
     np.testing.assert_allclose(found, in_torch(variables["params"], x, levels), atol=1e-5)
@@ -90,7 +92,7 @@ def test_a_pixel_reaches_no_further_than_stated(levels):
     size = 2 * network.reach + 2 * network.stride
     x = images(size, size)[:1]
     mean = {"mean": jnp.ones(unet.GLOBAL_WIDTH), "var": jnp.ones(unet.GLOBAL_WIDTH)}
-    stats = {"batch_stats": {"thumbnail_mean": {"photo": mean}}}
+    stats = {"batch_stats": {"vector_mean": {"photo": mean}}}
     network = network.clone(measured=True)
     apply = jax.jit(lambda x: network.apply(variables | stats, x)[0].max(axis=-1))
     furthest = 0
@@ -127,5 +129,7 @@ def test_size_and_cost(levels, width, params, macs):
     assert sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) == params
     expected = 9 * (level0 / 4 + level1 / 16 + (level2 + thumbnail) / 64) + join / 4**levels
     assert expected == macs
-    # A vector of the whole image costs next to nothing at 512x512.
-    assert macs_per_pixel(network) == pytest.approx(expected + dense / 512**2)
+    # A vector is made of each window: (512 / 8 - 13 + 1)² of them in an image of 512x512.
+    assert macs_per_pixel(network) == pytest.approx(
+        expected + (52**2 * g * g + g * lowest) / 512**2
+    )
