@@ -18,8 +18,16 @@ README = tiny.ROOT / "README.md"
 PAGES = [README, *sorted((tiny.ROOT / "docs").glob("*.md"))]
 # Flags of Beam, of XLA and of the program dped-jax.
 ELSEWHERE = {
-    "flink_master",
+    "flink_master",  # these are of Beam and Dask
+    "spark_master_url",
+    "environment_type",
+    "project",
+    "region",
+    "temp_location",
+    "sdk_container_image",
     "dask_client_address",
+    "nworkers",
+    "nthreads",
     "xla_force_host_platform_device_count",
     "help",
     "version",
