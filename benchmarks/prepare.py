@@ -61,7 +61,7 @@ def run_once(folder: str, output: str, processes: int) -> dict[str, float]:
     )
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
-    rejected = sum(row["status"] == "rejected" for row in result.rows)
+    rejected = len(result.summary.rejected)
     return {"pairs_per_second": result.pairs / seconds, "peak_gb": peak, "rejected": rejected}
 
 

@@ -5,12 +5,13 @@ It has a row for each patch, of status `kept`, and one for each photo that gave 
 """
 
 import csv
-import io
 import math
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
+
+from etils import epath
 
 from .cli import InputError
 from .layout import SPLIT_FOLDERS
@@ -24,13 +25,12 @@ _COLUMNS_READ = ("photo", "split", "status", "patch", "correlation")
 _DECIMAL = r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?"
 
 
-def as_text(rows: Sequence[Mapping[str, object]]) -> str:
-    """The manifest as CSV with a header; of each row, the values of `COLUMNS`."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+def write(file: epath.Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Writes the manifest, row by row: CSV with a header; of each row, the values of `COLUMNS`."""
+    with file.open("w") as lines:
+        writer = csv.DictWriter(lines, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def read_patches(

@@ -19,7 +19,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from absl import flags, logging
@@ -27,7 +27,7 @@ from etils import epath
 
 from .. import cli
 from ..cli import InputError
-from ..layout import CAMERA_FOLDERS, MANIFEST_FILE, PATCH_SIZE, SPLIT_FOLDERS
+from ..layout import CAMERA_FOLDERS, MANIFEST_FILE, PATCH_SIZE
 from . import beam, folders, pairing, pairing_by_time, parallel, patches, photo_pairs
 
 _PHONE_DIR = flags.DEFINE_string(
@@ -101,11 +101,11 @@ def main(argv: list[str]) -> None:
     runner, processes = _RUNNER.value, _PROCESSES.value or 1
     if runner is None:
 
-        def run(function: Callable[[Any], None], tasks: Sequence[Any], doing: str) -> None:
+        def run(function: Callable[[Any], None], tasks: Collection[Any], doing: str) -> None:
             parallel.run_processes(function, tasks, processes=processes, description=doing)
     else:
 
-        def run(function: Callable[[Any], None], tasks: Sequence[Any], doing: str) -> None:
+        def run(function: Callable[[Any], None], tasks: Collection[Any], doing: str) -> None:
             del doing
             beam.run_beam(function, tasks, runner=runner, options=argv[1:])
 
@@ -188,20 +188,17 @@ def _report(phone: str, result: folders.Result, seconds: float) -> list[str]:
     else:
         rate = new / seconds
         print(f"prepared {result.pairs} pairs{before} in {seconds:.1f} s ({rate:.2f} pairs/s):")
-    counts = dict.fromkeys(SPLIT_FOLDERS, 0)
-    for row in result.rows:
-        if row["status"] == "kept":
-            counts[row["split"]] += 1
-    for split, count in counts.items():
+    summary = result.summary
+    for split, count in summary.patches.items():
         print(f"  {split:<11}{count:>8} patches")
-    kept = sum(counts.values())
-    print(f"  {kept} of {result.windows} windows kept; {result.blank} are blank")
-    rejected = [row for row in result.rows if row["status"] == "rejected"]
-    if rejected:
-        print(f"{len(rejected)} photo(s) without patches, listed in {target / MANIFEST_FILE}:")
-        cli.print_problems([(row["photo"], row["reason"]) for row in rejected])
+    kept = sum(summary.patches.values())
+    print(f"  {kept} of {summary.windows} windows kept; {summary.blank} are blank")
+    if summary.rejected:
+        where = f"listed in {target / MANIFEST_FILE}"
+        print(f"{len(summary.rejected)} photo(s) without patches, {where}:")
+        cli.print_problems(summary.rejected)
     print(f"look at {target}/contact_sheet.png and {target}/correlations.png")
-    empty = [split for split, count in counts.items() if not count]
+    empty = [split for split, count in summary.patches.items() if not count]
     if empty:
         return [f"{target}: no patches for {' and '.join(empty)}"]
     print(

@@ -5,17 +5,19 @@ import dataclasses
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from etils import epath
 
-from .. import cli, locks
+from .. import cli, locks, manifest
 from ..cli import InputError
-from . import photo_pairs, publish, splits
+from ..layout import MANIFEST_FILE
+from . import photo_pairs, publish, records, splits
 from .pairing import Pairing, by_name
-from .parallel import Run
+from .parallel import Run, Tasks
+from .summary import Summary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,19 +25,15 @@ class Result:
     """What `prepare` made.
 
     Attributes:
-      rows: of the manifest.
+      summary: counts of windows and patches, photos without.
       pairs: photos with a partner.
       done_before: pairs that were finished when it began.
-      windows: examined.
-      blank: of these, blank.
       changed: False if everything was there already.
     """
 
-    rows: list[dict[str, Any]]
+    summary: Summary
     pairs: int
     done_before: int
-    windows: int
-    blank: int
     changed: bool
 
 
@@ -76,7 +74,6 @@ def prepare(
     """
     settings = settings or photo_pairs.Settings()
     pairing = pairing or by_name(phone_dir, dslr_dir, scene_separator)
-    pairs = [pairing.pair(name) for name in pairing.files]
     split_of = splits.assign_splits(pairing.scenes.values(), test_scenes, validation_scenes)
     target = epath.Path(output_dir) / phone
     work = epath.Path(output_dir) / ".prepare" / phone
@@ -90,26 +87,16 @@ def prepare(
             | {"test_scenes": test_scenes, "validation_scenes": validation_scenes}
             | {"scene_separator": scene_separator},
         )
-        records, done_before = _process(pairs, settings, work / "pairs", run)
-        rows = splits.make_rows(records, pairing.unmatched, split_of, pairing.scenes)
+        record_dir = os.fspath(work / "pairs")
+        done_before = len(pairing.files) - _process(pairing, settings, record_dir, run)
+        summary = Summary(settings.min_correlation)
+        finished = summary.of_records(_read_records(pairing, record_dir))
+        rows = splits.make_rows(finished, pairing.unmatched, split_of, pairing.scenes)
+        manifest.write(work / MANIFEST_FILE, summary.of_rows(rows))
         changed = publish.publish(
-            target,
-            work,
-            rows=rows,
-            records=records,
-            phone_photos={pair.name: pair.phone for pair in pairs},
-            settings=settings,
-            run=run,
+            target, work, summary=summary, pairing=pairing, settings=settings, run=run
         )
-    windows = [window for record in records for window in record["windows"]]
-    return Result(
-        rows=rows,
-        pairs=len(pairs),
-        done_before=done_before,
-        windows=len(windows),
-        blank=sum(window["correlation"] is None for window in windows),
-        changed=changed,
-    )
+    return Result(summary, len(pairing.files), done_before, changed)
 
 
 def _alone(work: epath.Path) -> contextlib.AbstractContextManager[None]:
@@ -145,22 +132,28 @@ def _keep_settings(file: epath.Path, settings: Mapping[str, object]) -> None:
         )
 
 
-def _process(
-    pairs: Sequence[photo_pairs.PhotoPair],
-    settings: photo_pairs.Settings,
-    record_dir: epath.Path,
-    run: Run,
-) -> tuple[list[dict[str, Any]], int]:
-    """The records of all pairs, and how many were there already."""
-    record_dir.mkdir(parents=True, exist_ok=True)
-    work_dir = os.fspath(record_dir)
-    finished = {pair.name: photo_pairs.finished_record(pair, work_dir) for pair in pairs}
-    todo = [pair for pair in pairs if finished[pair.name] is None]
-    if todo:
-        process = functools.partial(photo_pairs.process_pair, settings=settings, work_dir=work_dir)
-        run(process, todo, "aligning")
-    records: list[Any] = [
-        finished[pair.name] or photo_pairs.read_record(record_dir / f"{pair.name}.json")
-        for pair in pairs
+def _process(pairing: Pairing, settings: photo_pairs.Settings, record_dir: str, run: Run) -> int:
+    """Makes the records that are not there; how many."""
+    epath.Path(record_dir).mkdir(parents=True, exist_ok=True)
+    todo = [
+        name
+        for name in pairing.files
+        if photo_pairs.finished_record(pairing.pair(name), record_dir) is None
     ]
-    return records, len(pairs) - len(todo)
+    if todo:
+        process = functools.partial(
+            photo_pairs.process_pair, settings=settings, work_dir=record_dir
+        )
+        run(process, Tasks(todo, pairing.pair), "aligning")
+    return len(todo)
+
+
+def _read_records(pairing: Pairing, record_dir: str) -> Iterator[dict[str, Any]]:
+    """The records of all pairs, one by one."""
+    for name in pairing.files:
+        record = records.read(f"{record_dir}/{name}")
+        if record is None:
+            raise InputError(
+                f"{record_dir}/{name}.json: damaged or removed: the same command makes it again"
+            )
+        yield record

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from .. import picture_files
+from .summary import BINS, Summary
 
 SHEET_PAIRS = 24  # more would not be looked at
 _CAPTION_HEIGHT = 16  # pixels
@@ -20,15 +21,15 @@ def contact_sheet(pictures: Sequence[tuple[str, bytes]], columns: int = 2) -> by
     """Arranges pictures of aligned pairs, each with a caption above.
 
     Args:
-      pictures: (caption, PNG); pictures of one width.
+      pictures: (caption, JPEG or PNG); pictures of one width.
       columns: pictures side by side.
 
     Returns:
       PNG.
     """
     tiles = []
-    for caption, png in pictures:
-        picture = picture_files.decode(png)
+    for caption, encoded in pictures:
+        picture = picture_files.decode(encoded)
         tile = np.pad(picture, ((_CAPTION_HEIGHT, 4), (0, 4), (0, 0)), constant_values=255)
         cv2.putText(
             tile, caption, (2, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA
@@ -47,24 +48,23 @@ def contact_sheet(pictures: Sequence[tuple[str, bytes]], columns: int = 2) -> by
     return cv2.imencode(".png", np.concatenate(rows))[1].tobytes()
 
 
-def correlation_histogram(correlations: Sequence[float], threshold: float) -> bytes:
-    """Draws how many windows have which correlation.
+def correlation_histogram(summary: Summary) -> bytes:
+    """Draws how many windows have which correlation, blank ones left out.
 
     Args:
-      correlations: of all windows that are not blank, in [-1, 1].
-      threshold: windows above it were kept.
+      summary: of all records.
 
     Returns:
       PNG.
     """
     figure = Figure(figsize=(8, 4), dpi=100, layout="constrained")
     axes = figure.add_subplot()
-    lowest = min(0.5, *correlations) if len(correlations) else 0.5
-    bins = np.arange(np.floor(50 * lowest), 51) / 50
-    axes.hist(correlations, bins=bins, color="#4477aa", edgecolor="white")
+    counts, threshold = summary.correlations, summary.min_correlation
+    lowest = min(int(1.5 * BINS), *np.flatnonzero(counts)) if counts.any() else int(1.5 * BINS)
+    edges = np.arange(lowest - BINS, BINS + 1) / BINS
+    axes.hist(edges[:-1], bins=edges, weights=counts[lowest:], color="#4477aa", edgecolor="white")
     axes.axvline(threshold, color="#cc3311", label=f"kept above {threshold:g}")
-    kept = np.count_nonzero(np.asarray(correlations) > threshold)
-    axes.set_title(f"{kept} of {len(correlations)} windows kept")
+    axes.set_title(f"{summary.above} of {counts.sum()} windows kept")
     axes.set_xlabel("normalised cross-correlation after refinement")
     axes.set_ylabel("windows")
     axes.legend(loc="upper left")

@@ -4,11 +4,12 @@ The function writes files; what it returns is not kept. Function and tasks must 
 """
 
 import concurrent.futures
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import cv2
@@ -17,14 +18,31 @@ from ..cli import InputError
 from ..progress import progress_bar
 
 # Calls a function for all tasks; the string says what it does, for people.
-Run = Callable[[Callable[[Any], None], Sequence[Any], str], None]
+Run = Callable[[Callable[[Any], None], Collection[Any], str], None]
+_WAITING = 8  # tasks handed to a pool for each of its processes
 
 # Each worker has one core: libraries must not start threads of their own in it.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
+class Tasks(Collection[Any]):
+    """Tasks made one by one: their number is known, they are not held."""
+
+    def __init__(self, items: Collection[Any], make: Callable[[Any], Any]):
+        self._items, self._make = items, make
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._make, self._items)
+
+    def __contains__(self, task: object) -> bool:
+        return any(task == each for each in self)
+
+
 def run_processes(
-    function: Callable[[Any], None], tasks: Sequence[Any], *, processes: int, description: str
+    function: Callable[[Any], None], tasks: Collection[Any], *, processes: int, description: str
 ) -> None:
     """Calls `function` for all tasks in processes of this machine, with a progress bar.
 
@@ -50,11 +68,18 @@ def run_processes(
     )
     try:
         with progress:
-            futures = [pool.submit(function, task) for task in tasks]
+            left = iter(tasks)
+            first = itertools.islice(left, _WAITING * processes)
+            waiting = {pool.submit(function, task) for task in first}
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
-            for future in concurrent.futures.as_completed(futures):
-                future.result()
-                progress.update()
+            while waiting:
+                done, waiting = concurrent.futures.wait(
+                    waiting, return_when=concurrent.futures.FIRST_COMPLETED
+                )
+                for future in done:
+                    future.result()
+                progress.update(len(done))
+                waiting |= {pool.submit(function, t) for t in itertools.islice(left, len(done))}
     except concurrent.futures.process.BrokenProcessPool as error:
         raise InputError(
             "a worker process was killed, perhaps for lack of memory: try fewer --processes;"

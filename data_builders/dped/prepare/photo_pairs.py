@@ -1,32 +1,25 @@
 """From the two files of a photo pair to a record of its patches: what runs once for every pair.
 
-A record is two files in the work folder: `NAME.zip` with the encoded patches and a small picture of
-the aligned pair, and `NAME.json` that describes it. The latter is written last: a pair is finished
-when it is there. Paths may be of any file system that `etils.epath` knows.
+The record (see records.py) holds the encoded patches, a small picture of the aligned pair, and a
+description. Paths may be of any file system that `etils.epath` knows.
 """
 
-import contextlib
 import dataclasses
 import hashlib
-import io
-import json
-import zipfile
-import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 from etils import epath
 
-from ..cli import InputError, write_atomically
 from ..picture_files import encode
-from . import alignment, patches
+from . import alignment, patches, records
 from .homography import AlignmentError
 from .photo_files import RAW_SUFFIXES, PhotoError, decode_photo, raw_development
 
-OVERVIEW_FILE = "overview.png"  # in the zip: phone, DSLR, and both as a checkerboard
+OVERVIEW_FILE = "overview.jpg"  # in the record: phone, DSLR, and both as a checkerboard
 ALIGNED_FILES = {camera: f"aligned/{camera}.png" for camera in ("phone", "dslr")}  # likewise
+_OVERVIEW_QUALITY = 75  # of JPEG: as PNG it would be half as large as the patches
 _OVERVIEW_WIDTH = 240  # pixels of each of the three
 _OVERVIEW_TILES = 6  # squares of the checkerboard side by side
 
@@ -107,7 +100,9 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
             "inliers": aligned.inliers,
             "error": aligned.error,
         }
-        encoded[OVERVIEW_FILE] = encode(_overview(aligned.phone, aligned.dslr), ".png")
+        encoded[OVERVIEW_FILE] = encode(
+            _overview(aligned.phone, aligned.dslr), ".jpg", _OVERVIEW_QUALITY
+        )
         record["windows"] = _cut(aligned, settings, encoded)
         if settings.keep_aligned:
             for camera, file in ALIGNED_FILES.items():
@@ -116,58 +111,21 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
         record["problem"] = str(error)
     except OSError as error:  # of reading; next time it may work
         record |= {"problem": f"cannot be read: {error}", "retry": True}
-    if not record["problem"]:
-        write_atomically(epath.Path(work_dir) / f"{pair.name}.zip", _zip(encoded))
-    text = json.dumps(record | {"crc32": _checksum(record)}, sort_keys=True)
-    write_atomically(epath.Path(work_dir) / f"{pair.name}.json", text.encode())
-
-
-def _checksum(record: dict[str, Any]) -> int:
-    return zlib.crc32(json.dumps(record, sort_keys=True).encode())
-
-
-def read_record(file: epath.Path) -> dict[str, Any] | None:
-    """Reads the description of a pair; None if the pair is not finished, or the file damaged."""
-    try:
-        record = json.loads(file.read_text())
-        crc32 = record.pop("crc32", None)  # old records have none
-    except (FileNotFoundError, ValueError, AttributeError):
-        return None
-    return record if crc32 in (None, _checksum(record)) and "windows" in record else None
+    records.write(f"{work_dir}/{pair.name}", record, {} if record["problem"] else encoded)
 
 
 def finished_record(pair: PhotoPair, work_dir: str) -> dict[str, Any] | None:
     """The record of a pair, if it is there and of these files."""
-    record = read_record(epath.Path(work_dir) / f"{pair.name}.json")
+    record = records.read(f"{work_dir}/{pair.name}")
     if record is None or record["retry"]:
         return None
-    if not record["problem"] and not (epath.Path(work_dir) / f"{pair.name}.zip").exists():
+    if not record["problem"] and not records.has_files(f"{work_dir}/{pair.name}"):
         return None
     paths = [epath.Path(path) for path in (pair.phone, pair.dslr)]
     names = [path.name for path in paths]
-    if record.get("files", names) != names:  # old records lack them
+    if record["files"] != names:
         return None
     return record if record["bytes"] == [path.stat().length for path in paths] else None
-
-
-@contextlib.contextmanager
-def encoded_patches(record: str) -> Iterator[zipfile.ZipFile]:
-    """The patches of a finished pair; damage makes it an unfinished one.
-
-    Args:
-      record: path of the record, without suffix.
-
-    Raises:
-      InputError: the file is damaged or not there.
-    """
-    try:
-        with zipfile.ZipFile(io.BytesIO(epath.Path(f"{record}.zip").read_bytes())) as files:
-            yield files
-    except (zipfile.BadZipFile, FileNotFoundError, KeyError) as error:
-        epath.Path(f"{record}.json").unlink(missing_ok=True)
-        raise InputError(
-            f"{record}.zip: damaged or removed ({error}): the same command makes it again"
-        ) from error
 
 
 def _read_bytes(camera: str, path: str) -> bytes:
@@ -223,12 +181,3 @@ def _overview(phone: np.ndarray, dslr: np.ndarray) -> np.ndarray:
     rows, columns = np.arange(height) // tile, np.arange(_OVERVIEW_WIDTH) // tile
     odd = (rows[:, None] + columns) % 2 == 1
     return np.concatenate([*small, np.where(odd[..., None], *small)], axis=1)
-
-
-def _zip(files: dict[str, bytes]) -> bytes:
-    """A zip of the files as they are, without dates, so that equal files give equal bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, data in files.items():
-            archive.writestr(zipfile.ZipInfo(name), data)
-    return buffer.getvalue()

@@ -3,13 +3,14 @@
 import collections
 import dataclasses
 import functools
+import itertools
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+import shutil
+from collections.abc import Iterator, Sequence
 
 from etils import epath
 
-from .. import manifest
+from ..cli import InputError
 from ..layout import (
     ALIGNED_PHOTOS,
     CAMERA_FOLDERS,
@@ -19,9 +20,13 @@ from ..layout import (
     SPLIT_FOLDERS,
     WHOLE_PHOTOS,
 )
-from . import overview
-from .parallel import Run
-from .photo_pairs import ALIGNED_FILES, OVERVIEW_FILE, Settings, encoded_patches
+from . import overview, records
+from .pairing import Pairing
+from .parallel import Run, Tasks
+from .photo_pairs import ALIGNED_FILES, OVERVIEW_FILE, Settings
+from .summary import Kept, Summary
+
+_BLOCK = 1 << 20  # bytes read at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,58 +38,33 @@ class Placement:
       whole_photo: path of the phone's photo, if that is to be copied too, by the name of the pair;
         otherwise "".
       split: "train", "validation" or "test".
-      patches: (name in the record, number in the split's folder) of each.
+      first: number of the first patch in the split's folder; the others follow.
       aligned: whether the whole aligned photos are to be written, too.
     """
 
     record: str
     whole_photo: str
     split: str
-    patches: tuple[tuple[str, int], ...]
+    first: int
     aligned: bool
 
 
-def place(
-    rows: Sequence[Mapping[str, Any]],
-    phone_photos: Mapping[str, str],
-    work_dir: str,
-    keep_aligned: bool,
-) -> list[Placement]:
-    """Says for each photo with patches where they go.
+def place(kept: Kept, pairing: Pairing, work_dir: str, keep_aligned: bool) -> Placement:
+    """Says where the patches of a photo go.
 
     Args:
-      rows: of the manifest.
-      phone_photos: path of the phone's photo of each name.
+      kept: the photo.
+      pairing: of all photos.
       work_dir: folder of the records.
       keep_aligned: see `photo_pairs.Settings`.
     """
-    by_photo: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        if row["status"] == "kept":
-            by_photo.setdefault(row["photo"], []).append(row)
-    return [
-        Placement(
-            record=f"{work_dir}/{name}",
-            whole_photo=phone_photos[name] if kept[0]["split"] == "test" else "",
-            split=kept[0]["split"],
-            patches=tuple((row["source"], row["patch"]) for row in kept),
-            aligned=keep_aligned,
-        )
-        for name, kept in by_photo.items()
-    ]
-
-
-def patch_files(placement: Placement, camera_folders: tuple[str, str]) -> dict[str, str]:
-    """Paths below the phone's folder by name in the record, of what one photo has given."""
-    files = {}
-    for camera, folder in zip(("phone", "dslr"), camera_folders, strict=True):
-        for name, number in placement.patches:
-            file = f"{SPLIT_FOLDERS[placement.split]}/{folder}/{number}{name[-4:]}"
-            files[f"{camera}/{name}"] = file
-        if placement.aligned:
-            stem = epath.Path(placement.record).name
-            files[ALIGNED_FILES[camera]] = f"{ALIGNED_PHOTOS}/{placement.split}/{folder}/{stem}.png"
-    return files
+    return Placement(
+        record=f"{work_dir}/{kept.name}",
+        whole_photo=pairing.pair(kept.name).phone if kept.split == "test" else "",
+        split=kept.split,
+        first=kept.first,
+        aligned=keep_aligned,
+    )
 
 
 def whole_photo_name(placement: Placement) -> str:
@@ -92,60 +72,81 @@ def whole_photo_name(placement: Placement) -> str:
     return epath.Path(placement.record).name + epath.Path(placement.whole_photo).suffix
 
 
-def is_whole(target: epath.Path, placements: Sequence[Placement]) -> bool:
-    """Whether the patches and whole photos are there, those and no others."""
-    camera_folders = CAMERA_FOLDERS[target.name]
-    wanted: dict[str, set[str]] = {
-        f"{folder}/{camera}": set()
-        for folder in SPLIT_FOLDERS.values()
-        for camera in camera_folders
-    }
-    wanted[WHOLE_PHOTOS] = {whole_photo_name(each) for each in placements if each.whole_photo}
-    for placement in placements:
-        for file in patch_files(placement, camera_folders).values():
-            folder, _, name = file.rpartition("/")
-            wanted.setdefault(folder, set()).add(name)
-    try:
-        return all(
-            {file.name for file in (target / folder).iterdir()} == names
-            for folder, names in wanted.items()
-            if names
-        )
-    except OSError:
-        return False
-
-
-def write_patches(placement: Placement, root: str, camera_folders: tuple[str, str]) -> None:
-    """Copies the patches of one photo from its record to where they belong.
+def is_whole(target: epath.Path, placements: Tasks, patches: dict[str, int], suffix: str) -> bool:
+    """Whether the patches and whole photos are there, those and no others.
 
     Args:
-      placement: which, and where.
+      target: the phone's folder.
+      placements: of all photos with patches.
+      patches: how many each split has.
+      suffix: of their files.
+    """
+    wanted: dict[str, set[str]] = collections.defaultdict(set)
+    camera_folders = CAMERA_FOLDERS[target.name]
+    for placement in placements:
+        if placement.whole_photo:
+            wanted[WHOLE_PHOTOS].add(whole_photo_name(placement))
+        if placement.aligned:
+            file = f"{epath.Path(placement.record).name}.png"
+            for camera in camera_folders:
+                wanted[f"{ALIGNED_PHOTOS}/{placement.split}/{camera}"].add(file)
+    try:
+        for folder, names in wanted.items():
+            if {file.name for file in (target / folder).iterdir()} != names:
+                return False
+        for split, camera in itertools.product(patches, camera_folders):
+            folder, count = f"{SPLIT_FOLDERS[split]}/{camera}", 0
+            for file in (target / folder).iterdir() if patches[split] else ():
+                stem, _, end = file.name.rpartition(".")
+                if f".{end}" != suffix or not stem.isdecimal() or int(stem) >= patches[split]:
+                    return False
+                count += 1
+            if count != patches[split]:
+                return False
+    except OSError:
+        return False
+    return True
+
+
+def write_patches(
+    placements: Sequence[Placement], root: str, camera_folders: tuple[str, str]
+) -> None:
+    """Brings the patches of a few photos from their records to where they belong.
+
+    Args:
+      placements: which, and where.
       root: the phone's folder in the published layout, with its folders made.
       camera_folders: folders of the phone's and the DSLR's patches in each split.
 
     Raises:
-      InputError: the record is damaged.
+      InputError: a record is damaged.
       OSError: something cannot be read or written.
     """
-    with encoded_patches(placement.record) as patches:
-        encoded = {
-            file: patches.read(name)
-            for name, file in patch_files(placement, camera_folders).items()
-        }
-    for file, data in encoded.items():
-        (epath.Path(root) / file).write_bytes(data)
-    if placement.whole_photo:
-        copy = epath.Path(root) / WHOLE_PHOTOS / whole_photo_name(placement)
-        copy.write_bytes(epath.Path(placement.whole_photo).read_bytes())
+    for placement in placements:
+        record = records.read(placement.record)
+        if record is None:
+            raise InputError(f"{placement.record}.json: damaged: the same command makes it again")
+        names = [window["patch"] for window in record["windows"] if window["patch"]]
+        targets = {}
+        for camera, folder in zip(("phone", "dslr"), camera_folders, strict=True):
+            for number, name in enumerate(names, placement.first):
+                file = f"{SPLIT_FOLDERS[placement.split]}/{folder}/{number}{name[-4:]}"
+                targets[f"{camera}/{name}"] = f"{root}/{file}"
+            if placement.aligned:
+                file = f"{ALIGNED_PHOTOS}/{placement.split}/{folder}/{record['name']}.png"
+                targets[ALIGNED_FILES[camera]] = f"{root}/{file}"
+        records.place(placement.record, targets)
+        if placement.whole_photo:
+            copy = epath.Path(root) / WHOLE_PHOTOS / whole_photo_name(placement)
+            copy.write_bytes(epath.Path(placement.whole_photo).read_bytes())
 
 
 def publish(
     target: epath.Path,
     work: epath.Path,
     *,
-    rows: Sequence[Mapping[str, Any]],
-    records: Sequence[Mapping[str, Any]],
-    phone_photos: Mapping[str, str],
+    summary: Summary,
+    pairing: Pairing,
     settings: Settings,
     run: Run,
 ) -> bool:
@@ -155,10 +156,10 @@ def publish(
 
     Args:
       target: the phone's folder in the published layout; its name is a key of `CAMERA_FOLDERS`.
-      work: folder of this run, with the records in `pairs`; on the same file system.
-      rows: of the manifest, see `splits.make_rows`.
-      records: of all pairs.
-      phone_photos: path of the phone's photo of each name.
+      work: folder of this run, with the records in `pairs` and the manifest; on the same file
+        system.
+      summary: of all records and rows.
+      pairing: of all photos.
       settings: those that the records were made with.
       run: calls a function for all tasks.
 
@@ -168,10 +169,21 @@ def publish(
     Raises:
       OSError: something cannot be written.
     """
-    table = manifest.as_text(rows).encode()
-    placements = place(rows, phone_photos, os.fspath(work / "pairs"), settings.keep_aligned)
+    make = functools.partial(
+        place,
+        pairing=pairing,
+        work_dir=os.fspath(work / "pairs"),
+        keep_aligned=settings.keep_aligned,
+    )
+    placements = Tasks(summary.kept, make)
     there = (target / MANIFEST_FILE).exists() and not (target / INCOMPLETE_FILE).exists()
-    if there and (target / MANIFEST_FILE).read_bytes() == table and is_whole(target, placements):
+    suffix = f".{settings.patch_format}"
+    if (
+        there
+        and _equal(target / MANIFEST_FILE, work / MANIFEST_FILE)
+        and is_whole(target, placements, summary.patches, suffix)
+    ):
+        (work / MANIFEST_FILE).unlink()
         return False
     # A folder of an object store cannot be renamed: there it is marked until it is complete.
     renames = "://" not in os.fspath(target)
@@ -181,9 +193,13 @@ def publish(
             leftover.rmtree()
     staged.mkdir(parents=True)
     (staged / INCOMPLETE_FILE).write_text("data_builders.dped.prepare has not finished\n")
-    _write_placements(placements, os.fspath(staged), CAMERA_FOLDERS[target.name], run)
-    _write_pictures(staged, placements, records, settings.min_correlation)
-    (staged / MANIFEST_FILE).write_bytes(table)
+    _write_placements(
+        placements, os.fspath(staged), CAMERA_FOLDERS[target.name], settings.keep_aligned, run
+    )
+    _write_pictures(staged, [make(kept) for kept in _chosen(summary.kept)], summary)
+    with (work / MANIFEST_FILE).open("rb") as rows, (staged / MANIFEST_FILE).open("wb") as copy:
+        shutil.copyfileobj(rows, copy, _BLOCK)
+    (work / MANIFEST_FILE).unlink()
     (staged / INCOMPLETE_FILE).unlink()
     if renames:
         if target.exists():
@@ -194,59 +210,66 @@ def publish(
     return True
 
 
+def _equal(a: epath.Path, b: epath.Path) -> bool:
+    """Whether two files hold the same."""
+    with a.open("rb") as first, b.open("rb") as second:
+        while block := first.read(_BLOCK):
+            if block != second.read(_BLOCK):
+                return False
+        return not second.read(1)
+
+
 def _write_placements(
-    placements: Sequence[Placement], root: str, camera_folders: tuple[str, str], run: Run
+    placements: Tasks, root: str, camera_folders: tuple[str, str], aligned: bool, run: Run
 ) -> None:
-    """Makes the folders of the published layout and writes all patches there."""
-    aligned = any(placement.aligned for placement in placements)
+    """Makes the folders of the published layout and brings all patches there."""
     wanted = [*SPLIT_FOLDERS.values(), *(f"{ALIGNED_PHOTOS}/{s}" for s in SPLIT_FOLDERS if aligned)]
     for folder in wanted:
         for camera in camera_folders:
             (epath.Path(root) / folder / camera).mkdir(parents=True, exist_ok=True)
     (epath.Path(root) / WHOLE_PHOTOS).mkdir(parents=True, exist_ok=True)
-    if placements:
+    if len(placements):
         write = functools.partial(write_patches, root=root, camera_folders=camera_folders)
-        run(write, placements, "writing")
+        run(write, _Groups(placements), "writing")
 
 
-def _write_pictures(
-    folder: epath.Path,
-    placements: Sequence[Placement],
-    records: Sequence[Mapping[str, Any]],
-    min_correlation: float,
-) -> None:
+class _Groups(Tasks):
+    """Placements a few at a time: handing them out one by one would take longer than the work."""
+
+    def __init__(self, placements: Tasks, size: int = 8):
+        super().__init__(range(0, len(placements), size), list)
+        self._placements, self._size = placements, size
+
+    def __iter__(self) -> Iterator[list[Placement]]:
+        left = iter(self._placements)
+        while group := list(itertools.islice(left, self._size)):
+            yield group
+
+
+def _write_pictures(folder: epath.Path, chosen: Sequence[Placement], summary: Summary) -> None:
     """Writes the contact sheet, the histogram, and how raw photos were developed."""
-    developed = collections.Counter(filter(None, (each.get("developed") for each in records)))
-    if developed:
-        lines = [f"{count} pair(s) with raw photos: {how}\n" for how, count in developed.items()]
+    if summary.developed:
+        found = summary.developed.items()
+        lines = [f"{count} pair(s) with raw photos: {how}\n" for how, count in found]
         (folder / RAW_DEVELOPMENT_FILE).write_text("".join(lines))
-    if placements:
-        sheet = overview.contact_sheet(_pictures(placements, records))
+    if chosen:
+        sheet = overview.contact_sheet(list(map(_picture, chosen)))
         (folder / "contact_sheet.png").write_bytes(sheet)
-    correlations = [
-        window["correlation"]
-        for record in records
-        for window in record["windows"]
-        if window["correlation"] is not None
-    ]
-    histogram = overview.correlation_histogram(correlations, min_correlation)
-    (folder / "correlations.png").write_bytes(histogram)
+    (folder / "correlations.png").write_bytes(overview.correlation_histogram(summary))
 
 
-def _pictures(
-    placements: Sequence[Placement], records: Sequence[Mapping[str, Any]]
-) -> list[tuple[str, bytes]]:
-    """(caption, PNG) of aligned pairs, evenly chosen."""
-    by_name = {record["name"]: record for record in records}
-    chosen = placements[:: -(-len(placements) // overview.SHEET_PAIRS)]
-    pictures = []
-    for placement in chosen:
-        record = by_name[epath.Path(placement.record).name]
-        with encoded_patches(placement.record) as files:
-            picture = files.read(OVERVIEW_FILE)
-        caption = (
-            f"{record['name']} ({placement.split}): {len(placement.patches)} of"
-            f" {len(record['windows'])} kept, {record['inliers']} inliers"
-        )
-        pictures.append((caption, picture))
-    return pictures
+def _chosen(kept: Sequence[Kept]) -> Sequence[Kept]:
+    """Photos for the contact sheet, evenly chosen."""
+    return kept[:: max(1, -(-len(kept) // overview.SHEET_PAIRS))]
+
+
+def _picture(placement: Placement) -> tuple[str, bytes]:
+    """Caption and picture of an aligned pair."""
+    picture = records.read_file(placement.record, OVERVIEW_FILE)
+    record = records.read(placement.record) or {"windows": []}
+    kept = sum(window["patch"] is not None for window in record["windows"])
+    caption = (
+        f"{record['name']} ({placement.split}): {kept} of {len(record['windows'])} kept,"
+        f" {record['inliers']} inliers"
+    )
+    return caption, picture

@@ -5,7 +5,8 @@ same for every phone that was used beside one DSLR camera, and no scene is in tw
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from .. import manifest
@@ -15,6 +16,7 @@ from ..picture_files import natural_key
 
 HELD_OUT_SCENES = 100  # section 3.2.1: original images for test, and as many for validation
 HELD_OUT_DIVISOR = 10  # of sets with fewer than 1000 scenes
+_DIGEST = 24  # hex digits of SHA-256 that are compared: 96 bits
 
 
 def scene_of(name: str, separator: str) -> str:
@@ -58,57 +60,55 @@ def assign_splits(
 
 
 def make_rows(
-    records: Sequence[Mapping[str, Any]],
+    records: Iterable[Mapping[str, Any]],
     unmatched: Mapping[str, str],
     splits: Mapping[str, str],
     scenes: Mapping[str, str],
-) -> list[dict[str, object]]:
+) -> Iterator[dict[str, Any]]:
     """Makes the rows of the manifest: one a patch, one a photo that gives none.
 
     Patches are numbered in each split, photos in natural order, windows row by row. Of photos with
     the same content all but the first are rejected: they could be in two splits.
 
     Args:
-      records: of all pairs.
+      records: of all pairs, in natural order of their names.
       unmatched: what is wrong with the photos that have no partner, by name.
       splits: of all scenes.
       scenes: of the DSLR photos, by their names; that of a phone photo without partner is its name.
 
-    Returns:
-      One dict a row, with `manifest.COLUMNS` and, for patches, `source`: the name in the record.
+    Yields:
+      One dict a row, with `manifest.COLUMNS`.
     """
-    problems = {record["name"]: record["problem"] for record in records} | dict(unmatched)
-    windows = {record["name"]: record["windows"] for record in records}
-    digests = {record["name"]: record.get("sha256", []) for record in records}
-    turned = {record["name"]: record.get("turned", 0) for record in records}  # old ones lack it
     counts = dict.fromkeys(SPLIT_FOLDERS, 0)
     seen: dict[str, str] = {}
-    rows = []
-    for name in sorted(problems, key=natural_key):
+    alone = (
+        {"name": name, "problem": unmatched[name]} for name in sorted(unmatched, key=natural_key)
+    )
+    for record in heapq.merge(records, alone, key=lambda each: natural_key(each["name"])):
+        name = record["name"]
         scene = scenes.get(name, name)
         split = splits.get(scene, "")
         row = dict.fromkeys(manifest.COLUMNS, "") | {"photo": name, "scene": scene, "split": split}
-        problem = problems[name]
-        twins = [seen[digest] for digest in digests.get(name, []) if digest in seen]
+        problem = record["problem"]
+        digests = [digest[:_DIGEST] for digest in record.get("sha256", [])]
+        twins = [seen[digest] for digest in digests if digest in seen]
         if twins and not problem:
             problem = f"one of its files is the same as that of {twins[0]}: remove one pair"
         if problem:
-            rows.append(row | {"status": "rejected", "reason": problem})
+            yield row | {"status": "rejected", "reason": problem}
             continue
-        seen |= dict.fromkeys(digests[name], name)
-        for window in windows[name]:
+        seen |= dict.fromkeys(digests, name)
+        for window in record["windows"]:
             if window["patch"]:
-                kept = {"patch": counts[split], "turned": turned.get(name, 0)}
-                rows.append(row | _patch_columns(window) | kept)
+                kept = {"patch": counts[split], "turned": record["turned"]}
+                yield row | _patch_columns(window) | kept
                 counts[split] += 1
-    return rows
 
 
 def _patch_columns(window: Mapping[str, Any]) -> dict[str, object]:
     correlation = window["correlation"]
     return {
         "status": "kept",
-        "source": window["patch"],
         "x": window["x"],
         "y": window["y"],
         "correlation": "" if correlation is None else f"{correlation:.4f}",

@@ -142,7 +142,7 @@ def test_an_object_store_gets_the_same_files(prepared, photos, monkeypatch):
     output = epath.Path("s3://bucket/out")
 
     def fail_after_one(function, tasks, doing):
-        run_all(function, tasks[:1] if doing == "writing" else tasks, doing)
+        run_all(function, list(tasks)[:1] if doing == "writing" else tasks, doing)
         if doing == "writing":
             raise OSError("connection lost")
 

@@ -23,7 +23,7 @@ from photo_folders import (
 from tiny import assert_one_line_error
 
 from data_builders.dped.cli import InputError
-from data_builders.dped.prepare import photo_pairs
+from data_builders.dped.prepare.records import read as read_record
 
 
 def test_a_second_run_does_nothing_and_other_settings_are_refused(prepared, photos, run_command):
@@ -68,8 +68,8 @@ def test_a_killed_run_leaves_nothing_half_written_and_is_gone_on_with(tmp_path, 
     finished = {file: file.stat().st_mtime_ns for file in records.glob("*.json")}
     assert 1 <= len(finished) < 8
     for file in finished:
-        assert photo_pairs.read_record(file)
-        assert file.with_suffix(".zip").exists()
+        assert read_record(str(file.with_suffix("")))
+        assert file.with_suffix(".patches").is_dir()
     done = run_command("prepare", *arguments(photos, tmp_path))
     assert done.returncode == 0, done.stderr
     assert f"8 pairs, {len(finished)} of them before, in" in done.stdout

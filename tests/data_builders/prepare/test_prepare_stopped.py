@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import struct
 import subprocess
@@ -164,11 +165,11 @@ def test_damaged_records_are_made_again(tmp_path):
         result = prepare_here(tmp_path, tmp_path / "out")
         assert (result.done_before, result.changed) == (4, False)
     damaged(work / "pairs/s2.json")
-    (work / "pairs/s3.zip").unlink()
+    shutil.rmtree(work / "pairs/s3.patches")
     assert prepare_here(tmp_path, tmp_path / "out").done_before == 3
-    damaged(work / "pairs/s4.zip")
+    damaged(next((work / "pairs/s4.patches/dslr").iterdir()))
     (tmp_path / "out/custom/manifest.csv").unlink()
-    with pytest.raises(InputError, match=r"s4.zip: damaged .*: the same command makes it again"):
+    with pytest.raises(InputError, match=r"s4.patches: damaged .*: the same command makes"):
         prepare_here(tmp_path, tmp_path / "out")
     assert prepare_here(tmp_path, tmp_path / "out").done_before == 4
     assert files_below(tmp_path / "out/custom") == before

@@ -5,6 +5,7 @@ import io
 import math
 
 import pytest
+from etils import epath
 
 from data_builders.dped import manifest
 from data_builders.dped.cli import InputError
@@ -20,7 +21,13 @@ def window(correlation: float | None, patch: str | None) -> dict:
 
 def record(name: str, *windows: dict, problem: str | None = None, sha256=None) -> dict:
     digests = sha256 or [f"{name}-phone", f"{name}-dslr"]
-    return {"name": name, "problem": problem, "windows": list(windows), "sha256": digests}
+    return {
+        "name": name,
+        "problem": problem,
+        "windows": list(windows),
+        "sha256": digests,
+        "turned": 0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -64,35 +71,32 @@ def test_scenes_of_several_photos():
     assert scene_of("12", "_") == "12"
     names = [f"{scene}_{shot}" for scene in "abcdef" for shot in range(3)]
     splits = assign_splits([scene_of(name, "_") for name in names], -1, -1)
-    rows = make_rows(
-        [record(n, window(0.95, "0.jpg")) for n in names],
-        {},
-        splits,
-        {name: scene_of(name, "_") for name in names},
-    )
+    scenes = {name: scene_of(name, "_") for name in names}
+    rows = list(make_rows([record(n, window(0.95, "0.jpg")) for n in names], {}, splits, scenes))
     for scene in "abcdef":
         assert len({row["split"] for row in rows if row["scene"] == scene}) == 1
 
 
-def test_rows_are_numbered_in_each_split_in_natural_order():
+def test_rows_are_numbered_in_each_split_in_natural_order(tmp_path):
     splits = {"2": "train", "10": "train", "9": "test"}
     windows = window(0.95, "0000.jpg"), window(0.2, None), window(None, "0002.jpg")
-    records = [record(name, *windows) for name in ("10", "9", "2")]
-    rows = make_rows(records, {"7": "no DSLR photo of this name"}, splits, {})
+    records = [record(name, *windows) for name in ("2", "9", "10")]
+    rows = list(make_rows(records, {"7": "no DSLR photo of this name"}, splits, {}))
     told = [
-        (row["photo"], row["split"], row["patch"], row["source"])
+        (row["photo"], row["split"], row["patch"], row["correlation"])
         for row in rows
         if row["patch"] != ""
     ]
     assert told == [
-        ("2", "train", 0, "0000.jpg"),
-        ("2", "train", 1, "0002.jpg"),
-        ("9", "test", 0, "0000.jpg"),
-        ("9", "test", 1, "0002.jpg"),
-        ("10", "train", 2, "0000.jpg"),
-        ("10", "train", 3, "0002.jpg"),
+        ("2", "train", 0, "0.9500"),
+        ("2", "train", 1, ""),
+        ("9", "test", 0, "0.9500"),
+        ("9", "test", 1, ""),
+        ("10", "train", 2, "0.9500"),
+        ("10", "train", 3, ""),
     ]
-    table = list(csv.DictReader(io.StringIO(manifest.as_text(rows))))
+    manifest.write(epath.Path(tmp_path / "manifest.csv"), rows)
+    table = list(csv.DictReader(io.StringIO((tmp_path / "manifest.csv").read_text())))
     assert [row["status"] for row in table].count("rejected") == 1
     first, second = table[:2]
     assert (first["correlation"], first["shift_x"], first["angle"]) == (
@@ -112,7 +116,7 @@ def test_the_same_photo_twice_counts_once():
         record("c", window(0.95, "0.jpg"), sha256=["s", "r"]),
         record("d", window(0.95, "0.jpg"), sha256=["s", "t"]),
     ]
-    rows = make_rows(records, {}, splits, {})
+    rows = list(make_rows(records, {}, splits, {}))
     assert [(row["photo"], row["status"]) for row in rows] == [
         ("a", "rejected"),
         ("b", "kept"),  # its twin gave nothing

@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+from generated_patches import files_below
 from photo_folders import manifest, prepare_here, simulated_pair, write_folders, write_photo
 from PIL import Image
 
-from data_builders.dped.prepare import alignment, patches, photo_pairs
+from data_builders.dped.prepare import alignment, patches, photo_pairs, records
 from data_builders.dped.simulate import viewpoints
 
 ORIENTATIONS = {90: 6, 180: 3, 270: 8}  # EXIF: by how much a viewer turns the pixels clockwise
@@ -86,10 +87,9 @@ def test_turned_pixels_and_wrong_exif_tags_give_the_same_patches(tmp_path):
         folders = [f"{tmp_path}/{camera}/{name}.png" for camera in ("phone", "dslr")]
         pair = photo_pairs.PhotoPair(name, *folders)
         photo_pairs.process_pair(pair, photo_pairs.Settings(), str(tmp_path))
-        record = photo_pairs.read_record(tmp_path / f"{name}.json")
+        record = records.read(f"{tmp_path}/{name}")
         assert (record["problem"], record["turned"]) == (None, wanted)
-        with photo_pairs.encoded_patches(f"{tmp_path}/{name}") as files:
-            found = {file: files.read(file) for file in files.namelist()}
+        found = files_below(tmp_path / f"{name}.patches")
         expected = expected or found
         assert found == expected
 
