@@ -24,6 +24,7 @@ from . import cli, locks, patch_pairs
 from .cli import InputError
 from .dped_dataset_builder import Builder
 from .layout import CAMERA_FOLDERS
+from .pair_list import PairList
 
 _FORMAT = tfds.core.FileFormat.ARRAY_RECORD
 SKIPPED_FILE = "skipped.txt"
@@ -116,7 +117,7 @@ def _dataset_folder(data_dir: Path, phone: str) -> Path:
     return data_dir / Builder.name / phone / str(Builder.VERSION)
 
 
-def _find_splits(source: Path | FlatFolders, phone: str) -> dict[str, list[patch_pairs.Pair]]:
+def _find_splits(source: Path | FlatFolders, phone: str) -> dict[str, PairList]:
     if isinstance(source, FlatFolders):
         return patch_pairs.find_flat(
             source.phone_dir, source.dslr_dir, source.test_pairs, source.validation_pairs

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from . import patch_files, patch_pairs
 from .cli import InputError
 from .layout import CAMERA_FOLDERS, PATCH_SIZE
+from .pair_list import PairList
 from .progress import progress_bar
 
 SHARD_PAIRS = 4096  # about 65 MB of JPEG; the writer keeps one shard in memory
@@ -63,7 +64,7 @@ class Builder(tfds.core.ShardBasedBuilder):
     def __init__(
         self,
         *,
-        splits: dict[str, list[patch_pairs.Pair]] | None = None,
+        splits: dict[str, PairList] | None = None,
         skip_corrupt: bool = False,
         **kwargs: Any,
     ):

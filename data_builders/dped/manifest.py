@@ -7,14 +7,14 @@ It has a row for each patch, of status `kept`, and one for each photo that gave 
 import csv
 import math
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from etils import epath
 
 from .cli import InputError
 from .layout import SPLIT_FOLDERS
+from .pair_list import PairList
 from .picture_files import natural_key, some
 
 COLUMNS = (
@@ -33,39 +33,22 @@ def write(file: epath.Path, rows: Iterable[Mapping[str, object]]) -> None:
         writer.writerows(rows)
 
 
-def read_patches(
-    file: Path, on_disk: Mapping[str, Set[str]]
-) -> dict[tuple[str, str], dict[str, Any]]:
-    """Reads the photo and the correlation of each patch.
+def add_to(splits: Mapping[str, PairList], file: Path) -> None:
+    """Fills in the photo and the correlation of each pair.
 
     Args:
+      splits: pairs by split, as the folders have them.
       file: table in UTF-8 with a header. Its rows of status `kept` describe one patch each, by
-        `split` and `patch` (the stem); those of status `rejected` are passed over.
-      on_disk: stems of the patches of each split.
-
-    Returns:
-      `photo` and `correlation` by (split, stem); an empty correlation is NaN.
+        `split` and `patch` (the stem); those of status `rejected` are passed over. Rows in the
+        order of the patches, as `prepare` writes them, are read fastest.
 
     Raises:
       InputError: the manifest cannot be read, lacks a patch, or has one that is not there.
       OSError: there is none.
     """
-    listed = _read_kept(file)
-    for split in SPLIT_FOLDERS:
-        stems = on_disk.get(split, set())
-        in_manifest = {stem for listed_split, stem in listed if listed_split == split}
-        for differing, what in (
-            (stems - in_manifest, f"lacks {split} patches that are on disk"),
-            (in_manifest - stems, f"lists {split} patches that are not on disk"),
-        ):
-            if differing:
-                raise _error(file, f"{what}: {some(sorted(differing, key=natural_key))}")
-    return listed
-
-
-def _read_kept(file: Path) -> dict[tuple[str, str], dict[str, str | float]]:
-    """Reads the rows of status `kept`, by (split, stem)."""
-    listed = {}
+    seen = {split: bytearray(len(pairs)) for split, pairs in splits.items()}
+    others: dict[str, set[str]] = {split: set() for split in SPLIT_FOLDERS}  # not on disk
+    following = dict.fromkeys(splits, 0)
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = csv.DictReader(lines, strict=True)
@@ -73,17 +56,33 @@ def _read_kept(file: Path) -> dict[tuple[str, str], dict[str, str | float]]:
             if missing:
                 raise _error(file, f"has no column {missing[0]}")
             for row in rows:
-                patch = row["split"], row["patch"]
-                problem = "listed twice" if patch in listed else _row_problem(row)
+                problem = _row_problem(row)
+                split, patch = row["split"], row["patch"]
+                if not problem and row["status"] == "kept":
+                    index = splits[split].find(patch, following[split]) if split in splits else None
+                    if index is None:
+                        problem = "listed twice" if patch in others[split] else None
+                        others[split].add(patch)
+                    elif seen[split][index]:
+                        problem = "listed twice"
+                    else:
+                        seen[split][index] = 1
+                        correlation = float(row["correlation"] or math.nan)
+                        splits[split].tell(index, row["photo"], correlation)
+                        following[split] = index + 1
                 if problem:
-                    where = f"line {rows.line_num} (patch {row['patch']!r})"
-                    raise _error(file, f"{where}: {problem}")
-                if row["status"] == "kept":
-                    correlation = float(row["correlation"] or math.nan)
-                    listed[patch] = {"photo": row["photo"], "correlation": correlation}
+                    raise _error(file, f"line {rows.line_num} (patch {patch!r}): {problem}")
     except (UnicodeDecodeError, csv.Error) as error:
         raise _error(file, f"is not a table in UTF-8 ({error})") from error
-    return listed
+    for split in SPLIT_FOLDERS:
+        there = seen.get(split, b"")
+        lacking = [splits[split].name(i) for i, found in enumerate(there) if not found]
+        for differing, what in (
+            (lacking, f"lacks {split} patches that are on disk"),
+            (sorted(others[split], key=natural_key), f"lists {split} patches that are not on disk"),
+        ):
+            if differing:
+                raise _error(file, f"{what}: {some(differing)}")
 
 
 def _row_problem(row: dict[str | None, str | None]) -> str | None:

@@ -6,39 +6,24 @@ their stems (2 before 10) everywhere. A manifest.csv in the phone's folder says 
 each patch was cut from, and how well the pair correlates.
 """
 
-import dataclasses
-import math
 from pathlib import Path
+from typing import TypeVar
 
 from . import manifest
 from .cli import InputError
 from .layout import INCOMPLETE_FILE, MANIFEST_FILE, SPLIT_FOLDERS
-from .picture_files import images_by_stem, natural_key, some
+from .pair_list import Pair, PairList, natural_order
+from .picture_files import names_by_stem, some
+
+__all__ = ["Pair", "find_flat", "find_pairs", "find_published", "hold_out_last"]
+
+Pairs = TypeVar("Pairs", PairList, list)
 
 MAX_HELD_OUT = 2000  # section 3.2.1: 2K validation patches
 HELD_OUT_DIVISOR = 20  # a small set gives 5 % instead
 
 
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """One pair of patch files.
-
-    Attributes:
-      name: their common stem.
-      phone: the phone's file.
-      dslr: the DSLR camera's file.
-      photo: the photograph they were cut from; "" where unknown.
-      correlation: their normalised cross-correlation; NaN where unknown or undefined.
-    """
-
-    name: str
-    phone: Path
-    dslr: Path
-    photo: str = ""
-    correlation: float = math.nan
-
-
-def find_pairs(phone_dir: Path, dslr_dir: Path) -> list[Pair]:
+def find_pairs(phone_dir: Path, dslr_dir: Path) -> PairList:
     """Lists the pairs of two folders in natural order of their stems.
 
     Args:
@@ -51,19 +36,22 @@ def find_pairs(phone_dir: Path, dslr_dir: Path) -> list[Pair]:
     Raises:
       InputError: a folder is missing or empty, a stem occurs twice, or a file has no partner.
     """
-    phone, dslr = images_by_stem(phone_dir), images_by_stem(dslr_dir)
-    for images, other, other_dir in ((phone, dslr, dslr_dir), (dslr, phone, phone_dir)):
-        alone = sorted(images.keys() - other.keys(), key=natural_key)
+    phone, dslr = names_by_stem(phone_dir), names_by_stem(dslr_dir)
+    for folder, files, other, other_dir in (
+        (phone_dir, phone, dslr, dslr_dir),
+        (dslr_dir, dslr, phone, phone_dir),
+    ):
+        alone = natural_order({stem: "" for stem in files if stem not in other})
         if alone:
+            shown = some([str(folder / files[stem]) for stem in alone])
             raise InputError(
-                f"{some([str(images[stem]) for stem in alone])}: no partner of the same name in"
+                f"{shown}: no partner of the same name in"
                 f" {other_dir} for {len(alone)} file(s): add the partners or remove the files"
             )
-    names = sorted(phone, key=natural_key)
-    return [Pair(name, phone[name], dslr[name]) for name in names]
+    return PairList.of_files(phone_dir, dslr_dir, phone, dslr)
 
 
-def find_published(root: Path, phone_folder: str, dslr_folder: str) -> dict[str, list[Pair]]:
+def find_published(root: Path, phone_folder: str, dslr_folder: str) -> dict[str, PairList]:
     """Lists the pairs of each split in the layout of the published archive.
 
     The archive has no validation split and no photo ids: unless `validation_data/patches` exists,
@@ -92,12 +80,12 @@ def find_published(root: Path, phone_folder: str, dslr_folder: str) -> dict[str,
             f"{root}: was not written to its end: run data_builders.dped.prepare again"
         )
 
-    splits = {}
+    splits: dict[str, PairList] = {}
     for split, folder in SPLIT_FOLDERS.items():
         if split != "validation" or (root / "validation_data").is_dir():
             splits[split] = find_pairs(root / folder / phone_folder, root / folder / dslr_folder)
     if (root / MANIFEST_FILE).exists():
-        splits = add_manifest(splits, root / MANIFEST_FILE)
+        manifest.add_to(splits, root / MANIFEST_FILE)
     train, test = splits["train"], splits["test"]
     if "validation" in splits:
         validation = splits["validation"]
@@ -106,30 +94,9 @@ def find_published(root: Path, phone_folder: str, dslr_folder: str) -> dict[str,
     return {"train": train, "validation": validation, "test": test}
 
 
-def add_manifest(splits: dict[str, list[Pair]], file: Path) -> dict[str, list[Pair]]:
-    """Fills in the photo and the correlation of each pair.
-
-    Args:
-      splits: pairs by split, as the folders have them.
-      file: the manifest, see `manifest.read_patches`.
-
-    Returns:
-      The pairs with what the manifest says.
-
-    Raises:
-      InputError: the manifest cannot be read, lacks a pair, or has one that is not there.
-    """
-    stems = {split: {pair.name for pair in pairs} for split, pairs in splits.items()}
-    listed = manifest.read_patches(file, stems)
-    return {
-        split: [dataclasses.replace(pair, **listed[split, pair.name]) for pair in pairs]
-        for split, pairs in splits.items()
-    }
-
-
 def find_flat(
     phone_dir: Path, dslr_dir: Path, test_pairs: int, validation_pairs: int
-) -> dict[str, list[Pair]]:
+) -> dict[str, PairList]:
     """Splits the pairs of two flat folders: the last are test, those before them validation.
 
     Args:
@@ -156,7 +123,7 @@ def find_flat(
     return {"train": train} | dict(reversed(held_out.items()))
 
 
-def hold_out_last(pairs: list[Pair], count: int, where: str) -> tuple[list[Pair], list[Pair]]:
+def hold_out_last(pairs: Pairs, count: int, where: str) -> tuple[Pairs, Pairs]:
     """Splits off one contiguous block, the last `count` pairs.
 
     Neighbouring numbers are patches of the same photo, so a block shares at most one photo with

@@ -64,7 +64,7 @@ def test_reading_keeps_the_order_and_stays_few_pairs_ahead(tmp_path, make_folder
         make_folder(tmp_path / "phone", range(4)),
         make_folder(tmp_path / "dslr", range(4)),
     )
-    pairs = patch_pairs.find_pairs(phone, dslr) * 250
+    pairs = list(patch_pairs.find_pairs(phone, dslr)) * 250
     read = []
     check = patch_files._check_chunk
     monkeypatch.setattr(

@@ -1,12 +1,14 @@
 """Finding and splitting patches."""
 
 import math
+import tracemalloc
 
 import pytest
 from generated_patches import encode_patch
 
 from data_builders.dped import patch_pairs, picture_files
 from data_builders.dped.cli import InputError
+from data_builders.dped.pair_list import PairList, natural_order
 
 
 def names(pairs):
@@ -138,6 +140,28 @@ def test_a_manifest_of_other_patches_or_a_broken_one_is_refused(
     with pytest.raises(InputError, match=rf"manifest\.csv: {message}") as error:
         patch_pairs.find_published(root, "iphone", "canon")
     assert "data_builders.dped.prepare again, or remove the manifest" in str(error.value)
+
+
+def test_pairs_are_held_as_names_alone(tmp_path):
+    """Of 20,000 pairs, against what they take one by one."""
+    names = [str(number) for number in range(20_000)]
+
+    def peak(make) -> int:
+        tracemalloc.start()
+        made = make()
+        size = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        return size if made else 0
+
+    files = {name: f"{name}.jpg" for name in names}
+    listed = peak(lambda: PairList.of_files(tmp_path, tmp_path, files, files))
+    one_by_one = peak(lambda: list(PairList.of_files(tmp_path, tmp_path, files, files)))
+    assert listed < 60 * len(names) < one_by_one / 5
+    pairs = PairList.of_files(tmp_path, tmp_path, files, files)[100:300]
+    assert (len(pairs), pairs[-1].name) == (200, "299")
+    assert [pair.name for pair in pairs[5:7]] == ["105", "106"]
+    assert [pairs.find(name, 0) for name in ("100", "299", "99", "x")] == [0, 199, None, None]
+    assert natural_order(dict.fromkeys(["10", "2", "02", "002"])) == ["002", "02", "2", "10"]
 
 
 def test_flat_folders_end_with_validation_then_test(tmp_path, make_folder):

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import cv2
+
 from ..cli import InputError
 
 WAVE_TASKS = 10_000  # a pipeline each: neither driver nor scheduler holds more at once
@@ -69,6 +71,7 @@ def _batches(tasks: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 
 def _call_all(function: Callable[[Any], None], tasks: Sequence[Any]) -> None:
+    cv2.setNumThreads(1)  # a machine has a worker for each core
     for task in tasks:
         function(task)
 
