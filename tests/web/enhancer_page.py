@@ -1,0 +1,114 @@
+"""The page of `web/`, built, served on loopback as `python -m http.server` does, and driven."""
+
+import contextlib
+import dataclasses
+import functools
+import http.server
+import pathlib
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import browser as chromium
+import pytest
+import tiny
+
+WEB = tiny.ROOT / "web"
+SECONDS = 60_000  # of patience, in milliseconds: machines may be busy
+
+
+def install() -> None:
+    """Installs the page's packages as locked; skips the test where that is not possible."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        pytest.skip("needs Node and npm: the page was not built")
+    stamp = WEB / "node_modules" / ".package-lock.json"
+    if stamp.is_file() and stamp.stat().st_mtime > (WEB / "package-lock.json").stat().st_mtime:
+        return
+    argv = ["npm", "ci", "--no-audit", "--no-fund"]
+    result = subprocess.run(argv, cwd=WEB, capture_output=True, text=True, check=False)
+    if result.returncode and "network" in result.stderr:
+        pytest.skip("npm reaches no registry: the page was not built")
+    assert result.returncode == 0, result.stderr
+
+
+def export(workdir: pathlib.Path, output: pathlib.Path, *flags: str) -> pathlib.Path:
+    """Exports a workdir to ONNX."""
+    flags = ("--format=onnx", f"--workdir={workdir}", f"--output={output}", *flags)
+    result = tiny.command("dped_jax.export", *flags)
+    assert result.returncode == 0, result.stderr
+    return output
+
+
+def build(model: pathlib.Path, output: pathlib.Path) -> subprocess.CompletedProcess:
+    """Builds the page as `make web` does."""
+    install()
+    argv = ["node", "build.mjs", f"--model={model}", f"--output={output}"]
+    return subprocess.run(argv, cwd=WEB, capture_output=True, text=True, check=False)
+
+
+@dataclasses.dataclass
+class Server:
+    """Where the page is, and the requests that came, as "METHOD /path"."""
+
+    url: str
+    requests: list[str]
+
+
+@contextlib.contextmanager
+def served(folder: pathlib.Path) -> Iterator[Server]:
+    """Serves a folder without headers of its own."""
+    requests: list[str] = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_request(self, *args: Any) -> None:
+            requests.append(f"{self.command} {self.path}")
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    handler = functools.partial(Handler, directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield Server(f"http://127.0.0.1:{server.server_port}/", requests)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def wait_until_ready(page: Any) -> None:
+    """Waits for the model; the page may load itself once more before."""
+    page.wait_for_selector("html[data-ready=model]", state="attached", timeout=SECONDS)
+
+
+def open_photos(page: Any, *files: pathlib.Path) -> None:
+    page.set_input_files("#file", [str(file) for file in files])
+
+
+def wait_until_enhanced(page: Any) -> None:
+    """Waits until all photographs are done, and the one that is chosen is shown."""
+    page.wait_for_selector("#editor:not([hidden])", timeout=SECONDS)
+    page.wait_for_selector("#stop", state="hidden", timeout=SECONDS)
+    page.wait_for_selector("#save:enabled", timeout=SECONDS)
+    page.wait_for_selector("#viewer.compared", timeout=SECONDS)
+
+
+def save(page: Any, folder: pathlib.Path, kind: str | None = None) -> pathlib.Path:
+    """Saves the photograph that is shown; returns the file."""
+    if kind:
+        page.select_option("#format", kind)
+    with page.expect_download(timeout=SECONDS) as download:
+        page.click("#save")
+    path = folder / download.value.suggested_filename
+    download.value.save_as(path)
+    return path
+
+
+@contextlib.contextmanager
+def opened(browser: Any, server: Server, viewport: dict[str, int] = chromium.DESKTOP, **options):
+    """The page, with its model loaded."""
+    with chromium.opened(browser, server.url, viewport, **options) as page:
+        wait_until_ready(page)
+        yield page

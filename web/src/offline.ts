@@ -1,0 +1,28 @@
+// The service worker keeps the page for use offline and adds the headers that give WebAssembly
+// threads. A page it does not control yet is loaded once more, before anything is opened.
+
+const ONCE = "reloaded for the service worker";
+
+/**
+ * Registers the service worker.
+ *
+ * @returns "reloading" where the page is about to be loaded again; "ready" under the service worker;
+ *   else "unavailable": threads and offline use are missing.
+ */
+export async function goOffline(): Promise<"ready" | "reloading" | "unavailable"> {
+  if (!("serviceWorker" in navigator)) return "unavailable"; // http:// from another machine
+  try {
+    await navigator.serviceWorker.register("service_worker.js");
+    await navigator.serviceWorker.ready;
+  } catch {
+    return navigator.serviceWorker.controller ? "ready" : "unavailable";
+  }
+  if (navigator.serviceWorker.controller && self.crossOriginIsolated) {
+    sessionStorage.removeItem(ONCE);
+    return "ready";
+  }
+  if (sessionStorage.getItem(ONCE)) return "unavailable";
+  sessionStorage.setItem(ONCE, "yes");
+  location.reload();
+  return "reloading";
+}
