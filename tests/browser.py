@@ -30,15 +30,15 @@ def executable() -> str:
 
 
 @contextlib.contextmanager
-def launched(args: tuple[str, ...] = ARGS) -> Iterator[Any]:
-    """Starts Chromium with command-line switches; yields playwright's browser."""
+def launched() -> Iterator[Any]:
+    """Starts Chromium; yields playwright's browser."""
     path = executable()
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright, tempfile.TemporaryDirectory() as home:
         browser = playwright.chromium.launch(
             executable_path=path,
             chromium_sandbox=False,
-            args=args,
+            args=ARGS,
             env={"HOME": home, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
         )
         yield browser

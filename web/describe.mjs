@@ -118,13 +118,13 @@ export async function describe(model) {
   }
   const work = shares(told.stages);
   const width = told.config?.generator?.width ?? 64, floats = 4 * width;
-  const planes = told.stages.flatMap(({ outputs, channels }) => channels.filter((_, i) => outputs[i] !== "enhanced"));
+  const planes = told.stages.flatMap(({ outputs }) => outputs.filter((name) => name !== "enhanced"));
   const description = {
     name: path.basename(model), details: details(told), pixels: told.pixels, whole: told.whole,
     side: SIDES[told.architecture] ?? SIDE, stride: told.stride,
     // Of maps that are there at once: in one piece a handful, at half resolution for the U-Net; in
     // stages the planes before and after one.
-    bytesPerPixel: told.whole ? (told.architecture === "unet" ? 3 : 8) * floats : planes.length ? 8 * Math.max(...planes) * 2 : 0,
+    bytesPerPixel: told.whole ? (told.architecture === "unet" ? 3 : 8) * floats : planes.length ? 4 * floats : 0,
     stages: told.stages.map((stage, i) => ({ ...stage, work: work[i] })),
   };
   return { description, files };

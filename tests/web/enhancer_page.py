@@ -15,6 +15,10 @@ import browser as chromium
 import pytest
 import tiny
 
+from dped_jax import checkpoint
+from dped_jax.export import files, metadata, onnx_files
+from dped_jax.models.generator import make_generator
+
 WEB = tiny.ROOT / "web"
 SECONDS = 60_000  # of patience, in milliseconds: machines may be busy
 
@@ -23,21 +27,27 @@ def install() -> None:
     """Installs the page's packages as locked; skips the test where that is not possible."""
     if not shutil.which("node") or not shutil.which("npm"):
         pytest.skip("needs Node and npm: the page was not built")
-    stamp = WEB / "node_modules" / ".package-lock.json"
-    if stamp.is_file() and stamp.stat().st_mtime > (WEB / "package-lock.json").stat().st_mtime:
+    stamp, lock = WEB / "node_modules" / "installed", (WEB / "package-lock.json").read_text()
+    if stamp.is_file() and stamp.read_text() == lock:
         return
-    argv = ["npm", "ci", "--no-audit", "--no-fund"]
+    argv = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
     result = subprocess.run(argv, cwd=WEB, capture_output=True, text=True, check=False)
     if result.returncode and "network" in result.stderr:
         pytest.skip("npm reaches no registry: the page was not built")
     assert result.returncode == 0, result.stderr
+    stamp.write_text(lock)
 
 
-def export(workdir: pathlib.Path, output: pathlib.Path, *flags: str) -> pathlib.Path:
-    """Exports a workdir to ONNX."""
-    flags = ("--format=onnx", f"--workdir={workdir}", f"--output={output}", *flags)
-    result = tiny.command("dped_jax.export", *flags)
-    assert result.returncode == 0, result.stderr
+def export(
+    workdir: pathlib.Path, output: pathlib.Path, *, stages: bool, pixels: str, half: bool = False
+) -> pathlib.Path:
+    """Exports a workdir to ONNX, as the command does."""
+    config, variables, step = checkpoint.load_generator(workdir, "best")
+    network = make_generator(config)
+    told = metadata.describe(workdir, config, step, network)
+    told |= {"pixels": pixels, "weights": "float16" if half else "float32"}
+    write = onnx_files.stages if stages else onnx_files.whole
+    files.write(output, write(network, variables, pixels, half, told))
     return output
 
 
@@ -90,7 +100,7 @@ def open_photos(page: Any, *files: pathlib.Path) -> None:
 def wait_until_enhanced(page: Any) -> None:
     """Waits until all photographs are done, and the one that is chosen is shown."""
     page.wait_for_selector("#editor:not([hidden])", timeout=SECONDS)
-    page.wait_for_selector("#stop", state="hidden", timeout=SECONDS)
+    page.wait_for_selector("#list small.pending", state="detached", timeout=SECONDS)
     page.wait_for_selector("#save:enabled", timeout=SECONDS)
     page.wait_for_selector("#viewer.compared", timeout=SECONDS)
 

@@ -10,6 +10,9 @@ from conftest import small_cells
 from dped_jax.enhance.photo_enhancer import load_enhancer
 
 
+UNET = {"architecture": "unet", "num_levels": 2}
+
+
 def read(path) -> np.ndarray:
     return cv2.imread(str(path))[..., ::-1]
 
@@ -37,27 +40,33 @@ def test_windows_of_a_unet(browser, server, workdir, photo, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("fields", "flags"),
+    ("fields", "exported"),
     [
-        ({"norm": "instance"}, ["--stages", "--pixels=uint8"]),  # activations between sweeps
-        ({"norm": "none"}, []),  # local: the plain file, window by window, in floats
-        ({"architecture": "unet", "num_levels": 2}, ["--pixels=uint8", "--half"]),  # in one piece
+        # activations between sweeps
+        ({"norm": "instance"}, {"stages": True, "pixels": "uint8"}),
+        # local: the plain file, window by window, in floats
+        ({"norm": "none"}, {"stages": False, "pixels": "float32"}),
+        # in one piece
+        (UNET, {"stages": False, "pixels": "uint8", "half": True}),
     ],
     ids=["sections", "plain local", "plain whole"],
 )
-def test_other_forms(browser, photo, tmp_path, fields, flags):
+def test_other_forms(browser, photo, tmp_path, fields, exported):
     workdir = tiny.write_model(tmp_path / "model", *tiny.random_generator(**fields))
-    output = tmp_path / ("stages" if "--stages" in flags else "model.onnx")
-    result = enhancer_page.build(enhancer_page.export(workdir, output, *flags), tmp_path / "page")
+    model = enhancer_page.export(workdir, tmp_path / "exported.onnx", **exported)
+    result = enhancer_page.build(model, tmp_path / "page")
     assert result.returncode == 0, result.stderr
     small_cells(tmp_path / "page")
-    with enhancer_page.served(tmp_path / "page") as server, enhancer_page.opened(browser, server) as page:
+    with (
+        enhancer_page.served(tmp_path / "page") as server,
+        enhancer_page.opened(browser, server) as page,
+    ):
         page.select_option("#format", "image/png", force=True)
         enhancer_page.open_photos(page, photo)
         enhancer_page.wait_until_enhanced(page)
         saved = enhancer_page.save(page, tmp_path)
     found, expected = read(saved), load_enhancer(workdir)(read(photo))
-    if "--half" in flags:  # weights are off by 2**-12 of themselves, and so are results, in levels
+    if exported.get("half"):  # weights are off by 2**-12 of themselves, and so are results, in levels
         assert np.abs(found.astype(int) - expected).mean() < 0.5
     else:
         assert_equal_but_for_rounding(found, expected)

@@ -58,7 +58,10 @@ export function sizeOf(bytes: Uint8Array): Size | null {
   return null;
 }
 
-/** The EXIF data of a JPEG, PNG or WebP: a TIFF structure without pixels; null where there is none. */
+/**
+ * The EXIF data of a JPEG or PNG: a TIFF structure without pixels; null where there is none. That of
+ * a WebP is not taken: browsers do not apply its orientation.
+ */
 export function exifOf(bytes: Uint8Array): Uint8Array | null {
   try {
     for (const [marker, start, end] of segments(bytes)) {
@@ -66,7 +69,6 @@ export function exifOf(bytes: Uint8Array): Uint8Array | null {
     }
     for (const [name, start, end] of chunks(bytes)) {
       if (name === "eXIf") return bytes.slice(start, end);
-      if (name === "EXIF") return bytes.slice(ascii(bytes, start, 6) === "Exif\0\0" ? start + 6 : start, end);
     }
   } catch { /* cut short */ }
   return null;

@@ -40,7 +40,7 @@ export function showList(list: HTMLElement, photos: Photos): void {
     const small = button.querySelector("small")!, thumb = button.querySelector(".thumb")!;
     const text = state(photo);
     if (small.textContent !== text) small.textContent = text;
-    small.className = photo.state === "failed" ? "failed" : "";
+    small.className = photos.pending.includes(photo) ? "pending" : photo.state;
     button.ariaCurrent = String(photo === photos.selected);
     button.title = `${photo.name}: ${text}`;
     const shown = thumb.firstElementChild as HTMLImageElement | null;

@@ -107,6 +107,8 @@ export async function enhance(
     }
     if (stage.measures) statistics[stage.measures] = merged(rows);
     Object.assign(planes, made); // only now: windows of this stage saw the planes before it
+    const needed = new Set(["enhanced", ...model.stages.slice(number + 1).flatMap(({ inputs }) => inputs)]);
+    for (const name of Object.keys(planes)) if (!needed.has(name)) delete planes[name];
   }
   return planes.enhanced!.data as Uint8Array;
 }

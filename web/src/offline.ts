@@ -3,6 +3,17 @@
 
 const ONCE = "reloaded for the service worker";
 
+function activated(worker: ServiceWorker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const look = () => {
+      if (worker.state === "activated") resolve();
+      else if (worker.state === "redundant") reject(new Error("a file of the page could not be loaded"));
+    };
+    worker.addEventListener("statechange", look);
+    look();
+  });
+}
+
 /**
  * Registers the service worker.
  *
@@ -12,9 +23,9 @@ const ONCE = "reloaded for the service worker";
 export async function goOffline(): Promise<"ready" | "reloading" | "unavailable"> {
   if (!("serviceWorker" in navigator)) return "unavailable"; // http:// from another machine
   try {
-    await navigator.serviceWorker.register("service_worker.js");
-    await navigator.serviceWorker.ready;
-  } catch {
+    const registration = await navigator.serviceWorker.register("service_worker.js");
+    if (!registration.active) await activated(registration.installing ?? registration.waiting!);
+  } catch { // not allowed, or without connection
     return navigator.serviceWorker.controller ? "ready" : "unavailable";
   }
   if (navigator.serviceWorker.controller && self.crossOriginIsolated) {
