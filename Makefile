@@ -1,9 +1,12 @@
-# make demo | test | test-all | lint | format | bench: each sets up what it needs, again when the
+# make demo | web | test | test-all | lint | format | bench: each sets up what it needs, again when the
 # requirements changed. PYTHON=python3.13 make ... takes another interpreter, in a folder of its own.
 PYTHON ?= python3
 VENV := .venv$(if $(filter-out file,$(origin PYTHON)),-$(notdir $(PYTHON)))
 RUN := $(VENV)/bin/python
 DEMO := runs/demo
+# Of make web: what dped_jax.export --format=onnx wrote, and the folder of the page.
+MODEL ?= $(DEMO)/stages
+PAGE ?= runs/page
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 
 # The interpreter of a version, where one runs: on the path, or pyenv's.
@@ -15,7 +18,7 @@ QUICK := tests/models/test_networks.py tests/test_losses.py tests/test_metrics.p
 	tests/test_train_step.py tests/test_checkpoint.py tests/test_input_pipeline.py \
 	tests/enhance/test_tiles.py
 
-.PHONY: demo test test-all quick lint format bench
+.PHONY: demo web test test-all quick lint format bench
 
 $(VENV)/installed: requirements.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -38,12 +41,30 @@ demo: $(VENV)/installed
 	$(RUN) -m dped_jax.evaluate --workdir=$(DEMO)/model --json=$(DEMO)/scores.json
 	$(RUN) -m dped_jax.enhance --workdir=$(DEMO)/model \
 		--input=$(DEMO)/patches/custom/test_data/full_size_test_images --output=$(DEMO)/enhanced
+	$(RUN) -m pip install --quiet --disable-pip-version-check "onnx>=1.23"
+	$(RUN) -m dped_jax.export --workdir=$(DEMO)/model --output=$(DEMO)/stages --format=onnx \
+		--stages --pixels=uint8 --scores=$(DEMO)/scores.json
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory web PAGE=$(DEMO)/web; \
+	else echo "The page for the browser is left out: it needs Node 20 and npm."; fi
 	$(RUN) -m dped_jax.report --workdir=$(DEMO)/model --scores=$(DEMO)/scores.json \
 		--before=$(DEMO)/patches/custom/test_data/full_size_test_images \
 		--after=$(DEMO)/enhanced --target=$(DEMO)/photos/dslr --output=$(DEMO)/report.html \
+		--page=$(DEMO)/web \
 		--note="The cameras of this demo are SIMULATED: no phone took these pictures. Ordinary\
  photographs stand for the DSLR camera's, degraded copies of them for the phone's. The scores say\
  that the program works; the network is cut down and trained for minutes (configs/demo.py)."
+	@test ! -d $(DEMO)/web || echo "Your own photos, with this model in the browser: run\
+ python3 -m http.server --directory $(DEMO) and open http://localhost:8000/web/"
+
+web/node_modules/installed: web/package-lock.json
+	@command -v npm > /dev/null || { echo "make web needs Node 20 and npm" >&2; exit 1; }
+	cd web && npm ci --silent --no-audit --no-fund --ignore-scripts
+	cp web/package-lock.json $@
+
+web: web/node_modules/installed
+	node web/build.mjs --model=$(MODEL) --output=$(PAGE)
+	@echo "The page is built: run python3 -m http.server --directory $(PAGE)\
+ and open http://localhost:8000"
 
 lint: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check .
@@ -76,3 +97,4 @@ bench: $(VENV)/installed-dev
 	$(RUN) benchmarks/prepare.py
 	$(RUN) benchmarks/enhance.py
 	$(RUN) benchmarks/study.py
+	$(RUN) benchmarks/web.py

@@ -129,7 +129,7 @@ def test_config_fields_on_command_lines_exist():
     assert overrides > 20
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "test-all", "lint", "format", "bench"])
+@pytest.mark.parametrize("target", ["demo", "test", "test-all", "lint", "format", "bench", "web"])
 def test_make_has_the_targets_that_pages_name(target):
     assert any(f"make {target}" in page.read_text() for page in PAGES)
     assert f"\n{target}:" in (tiny.ROOT / "Makefile").read_text()

@@ -120,7 +120,7 @@ export async function describe(model) {
   const width = told.config?.generator?.width ?? 64, floats = 4 * width;
   const planes = told.stages.flatMap(({ outputs }) => outputs.filter((name) => name !== "enhanced"));
   const description = {
-    name: path.basename(model), details: details(told), pixels: told.pixels, whole: told.whole,
+    details: details(told), pixels: told.pixels, whole: told.whole,
     side: SIDES[told.architecture] ?? SIDE, stride: told.stride,
     // Of maps that are there at once: in one piece a handful, at half resolution for the U-Net; in
     // stages the planes before and after one.

@@ -15,6 +15,7 @@ from dped_jax import checkpoint, cli
 from dped_jax.pages import web_page
 from dped_jax.report.page import (
     best_sample,
+    own_photographs,
     patch_grid,
     photograph,
     read_photos,
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> None:
     sections = {
         "Scores": score_table(scores),
         "Whole photographs": "".join(map(photograph, photos)),
+        **own_photographs(FLAGS.page, FLAGS.output),
         "Patches": patch_grid(*best_sample(workdir / "samples", metrics["validation"]["psnr"])),
         "Training": training_curves(metrics),
         "Configuration": f"<details><summary>All fields</summary><pre>{config}</pre></details>",
@@ -58,5 +60,6 @@ if __name__ == "__main__":
     flags.DEFINE_string("after", None, "The same, enhanced.", required=True)
     flags.DEFINE_string("target", None, "The DSLR's, where there are any; of the same names.")
     flags.DEFINE_string("output", None, "HTML file to write.", required=True)
+    flags.DEFINE_string("page", None, "What make web built of this model, to link if it is there.")
     flags.DEFINE_string("note", "", "Text to show above everything else.")
     cli.run(main)

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -83,6 +85,20 @@ def photograph(photo: Shown) -> str:
     caption = f"{photo.name}: before, enhanced, and the DSLR's photograph, from where that stood"
     alt = f"{photo.name}: before, enhanced, target"
     return web_page.picture(caption, alt, sheet, "jpeg", scroll=True) + slider
+
+
+def own_photographs(page: str | None, output: str) -> dict[str, str]:
+    """A section that leads from the report to the page that `make web` built, if there is one."""
+    if not page or not (pathlib.Path(page) / "index.html").is_file():
+        return {}
+    folder = pathlib.Path(output).resolve().parent
+    address = pathlib.PurePath(os.path.relpath(page, folder)).as_posix() + "/"
+    return {
+        "Your own photographs": "<p>This model enhances them in the browser, without uploading "
+        f'them: <a href="{escape(address)}">open the page</a>. It has to be served: run '
+        f"<code>python3 -m http.server --directory {escape(str(folder))}</code> and look at this "
+        "report from there.</p>"
+    }
 
 
 def best_sample(folder: pathlib.Path, psnr: Curve) -> tuple[int, np.ndarray]:

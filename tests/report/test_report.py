@@ -100,7 +100,7 @@ def run(tmp_path):
     (workdir / "metrics.jsonl").write_text("".join(json.dumps(m) + "\n" for m in METRICS))
     (tmp_path / "scores.json").write_text(json.dumps(SCORES))
 
-    def make(note: str = "", target: str | None = None) -> Page:
+    def make(note: str = "", target: str | None = None, page: str | None = None) -> Page:
         values = {
             "workdir": workdir,
             "scores": tmp_path / "scores.json",
@@ -110,6 +110,7 @@ def run(tmp_path):
         }
         values = {name: str(value) for name, value in values.items()}
         values |= {"note": note, "target": target and str(tmp_path / target)}
+        values |= {"page": page and str(tmp_path / page)}
         own = flags.FlagValues()
         for name, value in values.items():
             flags.DEFINE_string(name, value, "", flag_values=own)
@@ -158,6 +159,15 @@ def test_pictures_are_embedded_and_nothing_is_fetched(run):
     assert not re.search(r"https?:|@import|url\(|<link|<iframe", text)
     fetched = {a[name] for _, a in page.elements for name in ("src", "href") if name in a}
     assert all(address.startswith("data:") for address in fetched)
+
+
+def test_the_page_for_the_browser_is_linked_where_it_was_built(run):
+    assert "Your own photographs" not in run(page="pages/web").text
+    (run.folder / "pages" / "web").mkdir(parents=True)
+    (run.folder / "pages" / "web" / "index.html").touch()
+    page = run(page="pages/web")
+    assert [link["href"] for link in page.all("a")] == ["pages/web/"]
+    assert f"python3 -m http.server --directory {run.folder}" in page.text
 
 
 def test_patches_are_those_of_the_best_step(run):

@@ -1,6 +1,5 @@
 """A page with a small U-Net, built and served once, and photographs to open in it."""
 
-import json
 import pathlib
 
 import cv2
@@ -9,15 +8,6 @@ import numpy as np
 import pytest
 import skimage.data
 import tiny
-
-CELL = [64, 96]  # rows and columns, so that small photographs need many windows
-
-
-def small_cells(folder: pathlib.Path) -> None:
-    """Makes a built page compute in small windows."""
-    file = folder / "model.json"
-    model = json.loads(file.read_text())
-    file.write_text(json.dumps(model | {"side": CELL}))
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +26,7 @@ def built_page(workdir, tmp_path_factory) -> pathlib.Path:
     exported = enhancer_page.export(workdir, folder / "stages", stages=True, pixels="uint8")
     result = enhancer_page.build(exported, folder / "page")
     assert result.returncode == 0, result.stderr
-    small_cells(folder / "page")
+    enhancer_page.small_cells(folder / "page")
     return folder / "page"
 
 
@@ -48,7 +38,7 @@ def server(built_page):
 
 @pytest.fixture(scope="session")
 def photo(tmp_path_factory) -> pathlib.Path:
-    """205 x 150 pixels: no multiple of the network's grid, and several windows in each direction."""
+    """205 x 150 pixels: no multiple of the network's grid, and several windows each way."""
     path = tmp_path_factory.mktemp("photo") / "coffee.png"
     cropped = skimage.data.coffee()[100:250, 150:355, ::-1]
     assert cv2.imwrite(str(path), np.ascontiguousarray(cropped))

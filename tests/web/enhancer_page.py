@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import http.server
+import json
 import pathlib
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from dped_jax.export import files, metadata, onnx_files
 from dped_jax.models.generator import make_generator
 
 WEB = tiny.ROOT / "web"
+CELL = [64, 96]  # rows and columns, so that small photographs need many windows
 SECONDS = 60_000  # of patience, in milliseconds: machines may be busy
 
 
@@ -56,6 +58,13 @@ def build(model: pathlib.Path, output: pathlib.Path) -> subprocess.CompletedProc
     install()
     argv = ["node", "build.mjs", f"--model={model}", f"--output={output}"]
     return subprocess.run(argv, cwd=WEB, capture_output=True, text=True, check=False)
+
+
+def small_cells(folder: pathlib.Path) -> None:
+    """Makes a built page compute in small windows."""
+    file = folder / "model.json"
+    model = json.loads(file.read_text())
+    file.write_text(json.dumps(model | {"side": CELL}))
 
 
 @dataclasses.dataclass

@@ -1,6 +1,5 @@
 """What is saved: formats, orientation, and metadata only where it is wanted."""
 
-import cv2
 import enhancer_page
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ ROTATED = 6  # EXIF: to be turned by 90 degrees clockwise
 
 
 def write_rotated(path, pixels: np.ndarray, **options) -> None:
-    """A photograph as phones write it upright-held: lying, with orientation, date, place, thumbnail."""
+    """A photograph as a phone writes it that is held upright: lying, with date and place."""
     image = Image.fromarray(pixels)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = ROTATED
@@ -47,7 +46,10 @@ def test_orientation_is_applied_and_metadata_kept_only_where_wanted(
     with enhancer_page.opened(browser, server) as page:
         enhancer_page.open_photos(page, rotated)
         enhancer_page.wait_until_enhanced(page)
-        for kind, name in (("image/jpeg", "phone_enhanced.jpg"), ("image/png", "phone_enhanced.png")):
+        for kind, name in (
+            ("image/jpeg", "phone_enhanced.jpg"),
+            ("image/png", "phone_enhanced.png"),
+        ):
             page.uncheck("#keep")
             bare = enhancer_page.save(page, tmp_path, kind)
             assert bare.name == name

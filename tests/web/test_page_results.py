@@ -5,10 +5,8 @@ import enhancer_page
 import numpy as np
 import pytest
 import tiny
-from conftest import small_cells
 
 from dped_jax.enhance.photo_enhancer import load_enhancer
-
 
 UNET = {"architecture": "unet", "num_levels": 2}
 
@@ -56,7 +54,7 @@ def test_other_forms(browser, photo, tmp_path, fields, exported):
     model = enhancer_page.export(workdir, tmp_path / "exported.onnx", **exported)
     result = enhancer_page.build(model, tmp_path / "page")
     assert result.returncode == 0, result.stderr
-    small_cells(tmp_path / "page")
+    enhancer_page.small_cells(tmp_path / "page")
     with (
         enhancer_page.served(tmp_path / "page") as server,
         enhancer_page.opened(browser, server) as page,
@@ -66,7 +64,9 @@ def test_other_forms(browser, photo, tmp_path, fields, exported):
         enhancer_page.wait_until_enhanced(page)
         saved = enhancer_page.save(page, tmp_path)
     found, expected = read(saved), load_enhancer(workdir)(read(photo))
-    if exported.get("half"):  # weights are off by 2**-12 of themselves, and so are results, in levels
+    if exported.get(
+        "half"
+    ):  # weights are off by 2**-12 of themselves, and so are results, in levels
         assert np.abs(found.astype(int) - expected).mean() < 0.5
     else:
         assert_equal_but_for_rounding(found, expected)

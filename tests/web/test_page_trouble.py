@@ -44,7 +44,9 @@ def foreign_model(path) -> None:
 
 def test_building_with_no_model(workdir, tmp_path):
     good = enhancer_page.export(workdir, tmp_path / "m.onnx", stages=False, pixels="uint8")
-    bad = {name: tmp_path / name for name in ("absent", "text", "cut", "foreign", "folder", "holes")}
+    bad = {
+        name: tmp_path / name for name in ("absent", "text", "cut", "foreign", "folder", "holes")
+    }
     bad["text"].write_text("no model")
     bad["cut"].write_bytes(good.read_bytes()[:-3000])
     foreign_model(bad["foreign"])

@@ -6,7 +6,6 @@ import shutil
 import browser as chromium
 import cv2
 import enhancer_page
-import numpy as np
 import pytest
 import skimage.data
 

@@ -3,7 +3,7 @@
 import type { Job, Reply, Start } from "./worker.js";
 import type { Place, Processor } from "./runtime.js";
 
-export interface Ready { place: Place; name: string; details: [string, string][] }
+export interface Ready { place: Place; details: [string, string][] }
 export interface Enhanced { blob: Blob; width: number; height: number; seconds: number }
 export interface Failed { reason: string; detail: string; pixels: number; offered: number }
 
@@ -54,12 +54,12 @@ export class Engine {
       this.settle?.reject(new EngineError({ reason: "run", detail: event.message ?? "", pixels: 0, offered: 0 }));
     };
     try {
-      const { place, name, details } = await this.ask(
+      const { place, details } = await this.ask(
         { type: "start", base: this.base, processor: this.processor, library: this.library },
       ) as Ready;
       this.library = place.library;
-      this.hooks.onReady({ place, name, details });
-      return { place, name, details };
+      this.hooks.onReady({ place, details });
+      return { place, details };
     } catch (error) {
       this.end(error as Error);
       return this.again(error) ? this.start() : Promise.reject(error);

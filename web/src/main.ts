@@ -48,7 +48,7 @@ const photos = new Photos(engine, format.value as Format, show, (photo) => {
   else if (photo.failed && ofModel(photo.failed)) notice(ofModel(photo.failed)!);
 });
 
-function showPlace({ place, name, details }: Ready): void {
+function showPlace({ place, details }: Ready): void {
   const threads = place.threads > 1 ? `${place.threads} threads` : "one thread";
   const slow = self.crossOriginIsolated ? "" : " Serve it over https:// or from localhost for more threads, and for use offline.";
   byId("place").textContent = place.provider === "webgpu"
@@ -56,7 +56,7 @@ function showPlace({ place, name, details }: Ready): void {
     : `The model runs on the processor (WebAssembly, ${threads}).${place.threads > 1 ? "" : slow}`;
   const list = byId("details");
   list.replaceChildren();
-  for (const [term, text] of [["Name", name], ...details] as [string, string][]) {
+  for (const [term, text] of details) {
     list.append(Object.assign(document.createElement("dt"), { textContent: term }));
     list.append(Object.assign(document.createElement("dd"), { textContent: text }));
   }
@@ -65,8 +65,8 @@ function showPlace({ place, name, details }: Ready): void {
 function facts({ result }: Photo): string {
   if (!result) return "";
   const { width, height, blob, seconds } = result;
-  const kind = blob.type === "image/png" ? "PNG" : "JPEG";
-  return `${width} × ${height} pixels, ${(blob.size / 1e6).toFixed(1)} MB as ${kind}, took ${seconds.toFixed(1)} s`;
+  const bytes = blob.size < 1e6 ? `${Math.ceil(blob.size / 1e3)} kB` : `${(blob.size / 1e6).toFixed(1)} MB`;
+  return `${width} × ${height} pixels, ${bytes}, took ${seconds.toFixed(1)} s`;
 }
 
 /** Shows the state of everything; called whenever something changed. */

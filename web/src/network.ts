@@ -24,7 +24,6 @@ export interface Stage {
 }
 
 export interface Model {
-  name: string;
   details: [string, string][]; // to be shown
   pixels: "uint8" | "float32"; // of photo and enhanced
   whole: boolean; // must see the photograph in one piece

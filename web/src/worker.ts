@@ -15,7 +15,7 @@ export interface Job {
   devicePixels: number; // what the device takes at most, by its memory
 }
 export type Reply =
-  | { type: "ready"; place: Place; name: string; details: [string, string][] }
+  | { type: "ready"; place: Place; details: [string, string][] }
   | { type: "thumbnail"; id: number; blob: Blob }
   | { type: "progress"; id: number; share: number }
   | { type: "done"; id: number; blob: Blob; width: number; height: number; seconds: number }
@@ -84,8 +84,8 @@ self.onmessage = async ({ data }: MessageEvent<Start | Job>) => {
   try {
     if (data.type === "start") {
       runtime = await Runtime.start(data.base, data.processor, data.library);
-      const { place, model: { name, details } } = runtime;
-      tell({ type: "ready", place, name, details });
+      const { place, model: { details } } = runtime;
+      tell({ type: "ready", place, details });
       return;
     }
     const start = performance.now();
