@@ -18,6 +18,7 @@ README = tiny.ROOT / "README.md"
 PAGES = [README, *sorted((tiny.ROOT / "docs").glob("*.md"))]
 # Flags of Beam, of XLA and of the program dped-jax.
 ELSEWHERE = {
+    "directory",  # of http.server
     "flink_master",  # these are of Beam and Dask
     "spark_master_url",
     "environment_type",
