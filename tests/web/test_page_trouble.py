@@ -125,21 +125,21 @@ def test_too_large_for_the_device_offers_a_smaller_size(browser, server, tmp_pat
     import skimage.data
 
     path = tmp_path / "photo.jpg"
-    cv2.imwrite(str(path), cv2.resize(skimage.data.coffee(), (1800, 1200)))  # 2.2 megapixels
+    cv2.imwrite(str(path), cv2.resize(skimage.data.coffee(), (1200, 800)))  # 0.96 megapixels
     context = browser.new_context()
-    context.add_init_script(  # 1/8 GB: 1.5 megapixels
-        "Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 0.125 })"
+    context.add_init_script(  # 1/16 GB: 0.75 megapixels
+        "Object.defineProperty(Navigator.prototype, 'deviceMemory', { get: () => 0.0625 })"
     )
     page = context.new_page()
     page.goto(server.url)
     enhancer_page.wait_until_ready(page)
     enhancer_page.open_photos(page, path)
-    assert "photo.jpg with 2.2 megapixels is too large" in message(page, "#trouble-text", "large")
-    assert page.inner_text("#remedy") == "Enhance at 1 megapixel"
+    assert "photo.jpg with 1 megapixel is too large" in message(page, "#trouble-text", "large")
+    assert page.inner_text("#remedy") == "Enhance at 0.5 megapixels"
     page.click("#remedy")
     enhancer_page.wait_until_enhanced(page)
     shape = cv2.imread(str(enhancer_page.save(page, tmp_path))).shape
-    assert shape == (816, 1225, 3)
+    assert shape == (577, 866, 3)
     context.close()
 
 

@@ -3,8 +3,8 @@
 import type { Failed } from "./engine.js";
 
 export const megapixels = (pixels: number) => {
-  const size = pixels / 1e6;
-  return `${size < 9.5 ? Number(size.toFixed(1)) : Math.round(size)} megapixel${size === 1 ? "" : "s"}`;
+  const size = pixels / 1e6, shown = size < 9.5 ? Number(size.toFixed(1)) : Math.round(size);
+  return `${shown} megapixel${shown === 1 ? "" : "s"}`;
 };
 
 /** One message about a photograph that failed. */
