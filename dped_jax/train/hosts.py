@@ -14,11 +14,12 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import ml_collections
+import numpy as np
 from flax.traverse_util import flatten_dict
 from jax._src import distributed
 
@@ -127,8 +128,9 @@ class _Watch:
         self._client: Any = distributed.global_state.client
         self._own = f"{_ALIVE}{jax.process_index()}"
         self._peer_seconds = peer_seconds
-        self._last: dict[str, tuple[str, float]] = {}  # what a process said, and when that was new
-        self._heard = time.monotonic()  # when process 0 answered
+        self._heard = now = time.monotonic()  # when process 0 answered
+        # What a process said, and when that was new.
+        self._last = {f"{_ALIVE}{index}": ("0", now) for index in range(jax.process_count())}
         self._is_over = threading.Event()
         for work in (self._beat, self._check):
             threading.Thread(target=work, daemon=True).start()
@@ -145,7 +147,7 @@ class _Watch:
                 said = dict(self._client.key_value_dir_get(_ALIVE))
                 self._heard = now = time.monotonic()
                 for key, text in said.items():
-                    if self._last.get(key, ("", 0.0))[0] != text:
+                    if self._last[key][0] != text:
                         self._last[key] = text, now
 
     def _check(self) -> None:
@@ -183,6 +185,18 @@ def wait_for_all(what: str) -> None:
     if jax.process_count() > 1:
         client: Any = distributed.global_state.client
         client.wait_at_barrier(f"dped_jax/{what}", 86_400_000)
+
+
+def connect(devices: Sequence[jax.Device]) -> None:
+    """Connects all processes for sums over devices, before they compile, at speeds of their own.
+
+    The library of CPUs (gloo) waits 30 s for the others, when it connects and never again.
+    """
+    if jax.process_count() > 1:
+        wait_for_all("nothing is compiled yet")
+        own = [device for device in devices if device.process_index == jax.process_index()]
+        add = jax.pmap(lambda x: jax.lax.psum(x, "all"), axis_name="all", devices=devices)
+        jax.block_until_ready(add(np.ones(len(own))))
 
 
 def code_fingerprint() -> str:

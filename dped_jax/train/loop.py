@@ -99,6 +99,7 @@ def train(
         resume.record(workdir, config, fingerprint, int(state.step))  # written first
         decoded = open_decoded(*dataset, fingerprint) if config.data.decode_once else None
         feed = choose_feed(config, devices, decoded)
+        hosts.connect(devices)
         # As host arrays, the 80 MB of VGG would travel at every step.
         state, vgg_params = replicate((state, vgg_params), devices)
         steps = map_steps(config, devices, feed)

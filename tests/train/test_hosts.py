@@ -1,12 +1,18 @@
-"""Several processes: started with different things, not found, lost. Each ends with a line."""
+"""Several processes: started with different things, not found, lost. Each ends with a line.
+
+What is lost is mostly a process that does nothing but meet the other again and again; the waiting
+of all cases is done at the same time.
+"""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import tiny
 from fake_devices import xla_flags
@@ -15,9 +21,27 @@ from flax.traverse_util import flatten_dict
 from dped_jax import checkpoint
 from dped_jax.cli import InputError
 from dped_jax.train import hosts
+from dped_jax.train.loop import train
 
-SECONDS = 60  # of --peer_seconds and --connect_seconds
-SLACK = 60  # for starting and ending a process on a machine that others use too
+MEETING_SECONDS, TRAINING_SECONDS = 10, 20  # of --peer_seconds, for who has little and much to do
+SLACK = 120  # for starting and ending processes on a machine that others use too
+MEETING = """
+import jax
+import numpy as np
+from dped_jax import cli
+from dped_jax.train import hosts
+
+def main(argv):
+    seconds = {{"connect_seconds": 300, "peer_seconds": {seconds}}}
+    with hosts.joined("localhost:{port}", 2, {index}, **seconds):
+        meet = jax.pmap(lambda x: jax.lax.psum(x @ x, "all"), axis_name="all")
+        for count in range(10**9):
+            jax.block_until_ready(meet(np.ones((1, 300, 300))))
+            if count == 0:
+                print("met", flush=True)
+
+cli.run(main)
+"""
 
 
 def free_port() -> int:
@@ -26,26 +50,30 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def start(config, workdir, port, index, devices=2):
-    fields = flatten_dict(config.to_dict(), sep=".")
+def launch(argv, **environment):
     return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "dped_jax.train", "--config=configs/paper.py"),
-            *(f"--config.{name}={value}" for name, value in fields.items()),
-            *(f"--workdir={workdir}", f"--coordinator=localhost:{port}"),
-            *("--num_processes=2", f"--process_id={index}"),
-            *(f"--peer_seconds={SECONDS}", f"--connect_seconds={SECONDS}"),
-        ],
+        [sys.executable, *argv],
         cwd=tiny.ROOT,
-        env=os.environ | {"XLA_FLAGS": xla_flags(devices)},
-        stdout=subprocess.DEVNULL,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
+def start(config, workdir, port, index, *flags, devices=2):
+    fields = flatten_dict(config.to_dict(), sep=".")
+    argv = [
+        *("-m", "dped_jax.train", "--config=configs/paper.py"),
+        *(f"--config.{name}={value}" for name, value in fields.items()),
+        *(f"--workdir={workdir}", f"--coordinator=localhost:{port}"),
+        *("--num_processes=2", f"--process_id={index}", *flags),
+    ]
+    return launch(argv, XLA_FLAGS=xla_flags(devices))
+
+
 def ended(process, seconds=300) -> tuple[int, str]:
-    """The exit code, and the lines that tell of an error."""
+    """The exit code, and the line that tells of an error."""
     errors = process.communicate(timeout=seconds)[1]
     told = ("error: ", "stopped: ", "interrupted: ")
     lines = [line for line in errors.splitlines() if line.startswith(told)]
@@ -53,33 +81,17 @@ def ended(process, seconds=300) -> tuple[int, str]:
     return process.returncode, lines[0]
 
 
-def wait_for(condition, seconds=300):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def long_config(tiny_config):
-    """Of a run that does not end by itself."""
-    tiny_config.train.num_steps = 100_000
-    tiny_config.train.eval_every_steps = 100_000
-    tiny_config.train.checkpoint_every_steps = 5
-    tiny_config.train.log_every_steps = 5
-    return tiny_config
-
-
-@pytest.fixture
-def running(long_config, tmp_path):
-    """Two processes that have saved a checkpoint."""
-    port = free_port()
-    processes = [start(long_config, tmp_path / "w", port, i) for i in range(2)]
-    wait_for(lambda: checkpoint.list_steps(tmp_path / "w") or processes[0].poll() is not None)
-    yield processes
+def end(*processes) -> None:
     for process in processes:
         process.kill()
         process.communicate()
+
+
+def wait_for(condition, seconds=300):
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
 
 
 def test_flags_that_do_not_fit():
@@ -96,66 +108,139 @@ def test_flags_that_do_not_fit():
             pass
 
 
-@pytest.mark.parametrize("index", [0, 1])
-def test_a_process_that_finds_nobody(tiny_config, tmp_path, index):
+def test_processes_that_find_nobody(tiny_config, tmp_path):
     begun = time.monotonic()
-    code, line = ended(start(tiny_config, tmp_path / "w", free_port(), index))
-    assert code == 75
-    assert (
-        f"process {index} of 2 has not found the others within --connect_seconds={SECONDS}" in line
-    )
-    assert time.monotonic() - begun < SECONDS + SLACK
-    assert not (tmp_path / "w").exists()
+    processes = [
+        start(tiny_config, tmp_path / str(index), free_port(), index, "--connect_seconds=3")
+        for index in (0, 1)
+    ]
+    for index, process in enumerate(processes):
+        code, line = ended(process)
+        assert code == 75
+        assert f"process {index} of 2 has not found the others within --connect_seconds=3;" in line
+        assert not (tmp_path / str(index)).exists()
+    assert time.monotonic() - begun < 3 + SLACK
 
 
-@pytest.mark.parametrize("difference", ["config", "devices"])
-def test_processes_that_were_started_with_other_things(tiny_config, tmp_path, difference):
+def test_processes_that_were_started_with_other_things(tiny_config, tmp_path):
     port = free_port()
     first = start(tiny_config, tmp_path / "w", port, 0)
-    if difference == "config":
-        tiny_config.train.learning_rate = 5e-3
-    second = start(
-        tiny_config, tmp_path / "w", port, 1, devices=4 if difference == "devices" else 2
-    )
-    words = {
-        "config": "config.train.learning_rate (0.0005 on process 0, 0.005 on process 1)",
-        "devices": "devices ('2 x cpu' on process 0, '4 x cpu' on process 1)",
-    }[difference]
+    tiny_config.train.learning_rate = 5e-3
+    second = start(tiny_config, tmp_path / "w", port, 1, devices=4)
     for process in (first, second):
         code, line = ended(process)
         assert code in (1, 75)
-        assert words in line
+        assert "config.train.learning_rate (0.0005 on process 0, 0.005 on process 1)" in line
+        assert "devices ('2 x cpu' on process 0, '4 x cpu' on process 1)" in line
     assert not (tmp_path / "w").exists()
 
 
-@pytest.mark.parametrize(
-    ("number", "index"), [(signal.SIGKILL, 1), (signal.SIGSTOP, 0), (signal.SIGSTOP, 1)]
-)
-def test_a_process_that_is_lost(running, long_config, tmp_path, number, index):
-    running[index].send_signal(number)
+LOST = [(signal.SIGKILL, 0), (signal.SIGKILL, 1), (signal.SIGSTOP, 0), (signal.SIGSTOP, 1)]
+
+
+@pytest.fixture(scope="module")
+def meeting():
+    """By signal and process that got it: both processes, and when. All pairs wait together."""
+    pairs = {}
+    for case in LOST:
+        port = free_port()
+        pairs[case] = [
+            launch(
+                ["-c", MEETING.format(port=port, index=i, seconds=MEETING_SECONDS)],
+                XLA_FLAGS=xla_flags(1),
+            )
+            for i in (0, 1)
+        ]
+    for (number, index), processes in pairs.items():
+        for process in processes:
+            assert "met\n" in iter(process.stdout.readline, "")  # after lines of gloo
+        processes[index].send_signal(number)
+    yield pairs, time.monotonic()
+    end(*(process for processes in pairs.values() for process in processes))
+
+
+@pytest.mark.parametrize(("number", "index"), LOST)
+def test_a_process_that_is_lost(meeting, number, index):
+    pairs, begun = meeting
+    other = pairs[number, index][1 - index]
+    if (number, index) == (signal.SIGKILL, 0):  # the runtime's service went with it
+        errors = other.communicate(timeout=2 * MEETING_SECONDS + SLACK)[1]
+        assert other.returncode != 0
+        assert "another task died" in errors or "process 0 has " in errors
+    else:
+        code, line = ended(other)
+        assert code == 75
+        assert f"process {index} has " in line
+        assert f"--peer_seconds={MEETING_SECONDS}; start all processes again" in line
+    assert time.monotonic() - begun < 2 * MEETING_SECONDS + SLACK
+
+
+@pytest.fixture
+def pair(tiny_config, tmp_path):
+    """Starts two processes of a run that does not end by itself; waits for its next checkpoint."""
+    tiny_config.train.update({"num_steps": 100_000, "eval_every_steps": 100_000})
+    tiny_config.train.update({"log_every_steps": 100_000, "checkpoint_every_steps": 5})
+    tiny_config.train.keep_checkpoints = 2
+    started = []
+
+    def newest():
+        return max(checkpoint.list_steps(tmp_path / "w"), default=0)
+
+    def running(*flags):
+        port, before = free_port(), newest()
+        processes = [start(tiny_config, tmp_path / "w", port, i, *flags) for i in (0, 1)]
+        started.extend(processes)
+        wait_for(lambda: newest() > before or None not in [p.poll() for p in processes])
+        assert newest() > before, processes[0].communicate()[1]
+        return processes
+
+    yield running
+    end(*started)
+
+
+def position_and_losses(workdir, step) -> tuple[dict, dict[str, float]]:
+    """Where in the data a checkpoint is, and means over the steps since the one before it."""
+    position = checkpoint.restore(workdir, step, [])["meta"]["data_state"]
+    lines = [
+        line for line in tiny.logged(workdir) if (line["step"], line["group"]) == (step, "train")
+    ]
+    steps = position["pending"] or lines
+    means = {name: np.mean([values[name] for values in steps]) for name in ("total", "color", "tv")}
+    return position["batches"], means
+
+
+def test_what_a_stall_and_signals_leave_goes_on(pair, tiny_config, tmp_path):
+    """With two processes of two devices, as before; with one of four; with one of one."""
+    workdir = tmp_path / "w"
+    processes = pair(f"--peer_seconds={TRAINING_SECONDS}")
+    processes[1].send_signal(signal.SIGSTOP)
     begun = time.monotonic()
-    code, line = ended(running[1 - index])
-    assert time.monotonic() - begun < 2 * SECONDS + SLACK
-    assert code in (1, 75)
-    assert f"process {index} has " in line
-    step = checkpoint.list_steps(tmp_path / "w")[-1]
-    checkpoint.restore(tmp_path / "w", step, ["generator", "training"])
+    code, line = ended(processes[0])
+    assert time.monotonic() - begun < 2 * TRAINING_SECONDS + SLACK
+    assert code == 75
+    assert f"process 1 has given no sign of life for --peer_seconds={TRAINING_SECONDS};" in line
+    end(processes[1])
+    left = checkpoint.list_steps(workdir)[-1]
+    checkpoint.restore(workdir, left, ["generator", "training"])
 
+    for number, index in ((signal.SIGTERM, 1), (signal.SIGINT, 0)):
+        processes = pair()
+        processes[index].send_signal(number)
+        codes, lines = zip(*map(ended, processes), strict=True)
+        assert codes == (75, 75)
+        before, step = checkpoint.list_steps(workdir)[-2:]
+        assert before > left
+        assert all(f": step {step} of 100000 is saved in" in line for line in lines), lines
+        left = step
 
-def test_process_0_is_killed(running, tmp_path):
-    """The runtime, whose service went with it, ends the other with a message of its own."""
-    running[0].kill()
-    errors = running[1].communicate(timeout=2 * SECONDS + SLACK)[1]
-    assert running[1].returncode != 0
-    assert "another task died" in errors or "process 0 has " in errors
-    step = checkpoint.list_steps(tmp_path / "w")[-1]
-    checkpoint.restore(tmp_path / "w", step, ["generator", "training"])
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_to_one_stops_both_at_the_same_step(running, tmp_path, number):
-    running[1].send_signal(number)
-    codes, lines = zip(*map(ended, running), strict=True)
-    assert codes == (75, 75)
-    step = checkpoint.list_steps(tmp_path / "w")[-1]
-    assert all(f": step {step} of 100000 is saved in" in line for line in lines), lines
+    position, losses = position_and_losses(workdir, step)
+    tiny_config.train.num_steps = step
+    for num_devices in (4, 1):
+        again = shutil.copytree(workdir, tmp_path / str(num_devices))
+        shutil.rmtree(again / "checkpoints" / str(step))
+        train(tiny_config, again, num_devices)
+        found = position_and_losses(again, step)
+        assert found[0] == position
+        # Rounding, in another order, of sums over a batch; Adam multiplies it where a gradient is
+        # next to nothing.
+        assert found[1] == pytest.approx(losses, rel=1e-3)
