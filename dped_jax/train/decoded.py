@@ -2,8 +2,9 @@
 
 `decoded-train-KEY.npy` is (pairs, 2, 100, 100, 3) uint8, phone before DSLR, in the dataset's order;
 NumPy opens it. KEY is made of the split's checksums, so that the file of another dataset is never
-taken. Nothing of it is held in memory: pairs are read where they are needed, and the system keeps
-what is read often.
+taken. After the array comes the CRC-32 of every pair, (pairs,) little-endian uint32, with which a
+pair is compared when it is read first. Nothing of it is held in memory: pairs are read where they
+are needed, and the system keeps what is read often.
 """
 
 import concurrent.futures
@@ -16,6 +17,7 @@ import os
 import pathlib
 import shutil
 import weakref
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -36,6 +38,7 @@ SIDES = ("phone", "dslr")
 PAIR_SHAPE = (2, PATCH_SIZE, PATCH_SIZE, 3)
 PAIR_BYTES = int(np.prod(PAIR_SHAPE))
 _CHUNK = 200  # pairs that are decoded at a time: 12 MB
+_CHECKSUM = np.dtype("<u4")
 
 
 class DecodedPairs:
@@ -52,6 +55,11 @@ class DecodedPairs:
         self._path, self._num, self._start = path, len(mapped), mapped.offset
         self._file = os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
+        end = self._start + self._num * PAIR_BYTES
+        self._checksums = np.frombuffer(os.pread(self._file, 4 * self._num + 1, end), _CHECKSUM)
+        if len(self._checksums) != self._num:
+            raise ValueError("no checksum of every pair at its end")
+        self._is_checked = np.zeros(self._num, bool)
 
     def __len__(self) -> int:
         return self._num
@@ -60,12 +68,13 @@ class DecodedPairs:
         """Reads pairs: `phone` and `dslr`, (n, 100, 100, 3) uint8, as `load_pairs` does.
 
         Raises:
-          OSError: the file has become shorter, or cannot be read.
+          OSError: the file has become shorter, cannot be read, or a pair of it is damaged.
         """
         pairs = {name: np.empty((len(indices), *PAIR_SHAPE[1:]), np.uint8) for name in SIDES}
         for k, index in enumerate(indices):
             buffers = [pairs[name][k] for name in SIDES]
             self._read(buffers, int(index))
+            self._check(int(index), *buffers)
         return pairs
 
     def rows(self, start: int, stop: int) -> np.ndarray:
@@ -73,12 +82,32 @@ class DecodedPairs:
         rows = np.empty((stop - start, PAIR_BYTES), np.uint8)
         if len(rows):
             self._read([rows], start)
+        for k, row in enumerate(rows):
+            self._check(start + k, row)
         return rows
+
+    def _check(self, index: int, *parts: np.ndarray) -> None:
+        if self._is_checked[index]:
+            return
+        if _checksum(*parts) != self._checksums[index]:
+            raise OSError(
+                f"{self._path}: pair {index} is damaged; remove the file, and the same command "
+                "decodes the dataset anew"
+            )
+        self._is_checked[index] = True
 
     def _read(self, buffers: list[np.ndarray], first: int) -> None:
         found = os.preadv(self._file, buffers, self._start + first * PAIR_BYTES)
         if found < sum(buffer.nbytes for buffer in buffers):
             raise OSError(f"{self._path}: has become shorter while it was read; start again")
+
+
+def _checksum(*parts: np.ndarray) -> int:
+    """CRC-32 of arrays as if they followed each other."""
+    value = 0
+    for part in parts:
+        value = zlib.crc32(part, value)
+    return value
 
 
 def key_of(split: dict[str, Any]) -> str:
@@ -139,11 +168,12 @@ def _opened(path: pathlib.Path, num_pairs: int) -> DecodedPairs:
 
 def _make(path: pathlib.Path, data_dir: str | pathlib.Path, phone: str) -> None:
     source = open_split(data_dir, phone, "train")
-    needed, free = len(source) * PAIR_BYTES, shutil.disk_usage(path.parent).free
+    needed, free = len(source) * (PAIR_BYTES + 4), shutil.disk_usage(path.parent).free
     if needed > free:
         raise OSError(f"it takes {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free")
     partial = path.with_name(path.name + ".partial")
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(source), *PAIR_SHAPE)}
+    checksums: list[int] = []
     try:
         with partial.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
@@ -153,7 +183,9 @@ def _make(path: pathlib.Path, data_dir: str | pathlib.Path, phone: str) -> None:
                 for pairs in _decoded_chunks(source):
                     images = np.stack([pairs[name] for name in SIDES], axis=1)
                     file.write(images)
+                    checksums += map(_checksum, images)
                     progress.update(len(images))
+            file.write(np.array(checksums, _CHECKSUM))
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)

@@ -105,9 +105,16 @@ def damage_by_emptying(file):
     file.write_bytes(b"")
 
 
+def damage_by_leaving_out_checksums(file):  # as files of before had none
+    np.save(file, np.load(file))
+
+
 @pytest.mark.parametrize(
     "damage",
-    [damage_by_cutting, damage_by_other_pairs, damage_by_other_pixels, damage_by_emptying],
+    [
+        *(damage_by_cutting, damage_by_other_pairs, damage_by_other_pixels, damage_by_emptying),
+        damage_by_leaving_out_checksums,
+    ],
 )
 def test_a_damaged_one_is_made_anew(data_dir, folder, damage, caplog):
     expected = opened(data_dir).load([3])["dslr"]
@@ -174,3 +181,24 @@ def test_one_that_shrinks_while_it_is_read_ends_with_one_line(data_dir, folder):
         pairs.load([13])
     with pytest.raises(OSError, match="has become shorter"):
         pairs.rows(0, 14)
+
+
+def test_one_flipped_bit_is_found_when_its_pair_is_read(data_dir, folder, tiny_config, tmp_path):
+    expected = opened(data_dir).load([6])["dslr"]
+    (name,) = kept(folder)
+    content = bytearray((folder / name).read_bytes())
+    start = len(content) - 14 * (4 + decoded.PAIR_BYTES)
+    content[start + 5 * decoded.PAIR_BYTES + 7] ^= 1
+    (folder / name).write_bytes(content)
+    pairs = opened(data_dir)
+    np.testing.assert_array_equal(pairs.load([6])["dslr"], expected)
+    match = rf"{name}: pair 5 is damaged; remove the file, and the same command"
+    with pytest.raises(OSError, match=match):
+        pairs.load([4, 5])
+    with pytest.raises(OSError, match=match):
+        pairs.rows(3, 8)
+    tiny_config.data.data_dir = str(data_dir)
+    with pytest.raises(OSError, match=match):
+        train(tiny_config, tmp_path / "w")
+    (folder / name).unlink()
+    assert len(opened(data_dir).rows(0, 14)) == 14
