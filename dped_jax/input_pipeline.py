@@ -69,16 +69,18 @@ def open_split(data_dir: str | pathlib.Path, phone: str, split: str) -> Sequence
         raise InputError(f"config.data.data_dir: {problem}: {_REMEDY}{phone}") from error
 
 
-def load_pairs(source: Sequence[dict[str, Any]], indices: Sequence[int]) -> Pairs:
-    """Decodes pairs of a source from `open_split`: `phone` and `dslr`, (n, H, W, 3) uint8."""
-    records = source.__getitems__([int(i) for i in indices])  # type: ignore[attr-defined]
-
-    def decode(name: str) -> np.ndarray:
-        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        encoded = [np.frombuffer(record[name], np.uint8) for record in records]
-        return np.stack([cv2.imdecode(image, flags) for image in encoded])
-
-    return {"phone": decode("phone"), "dslr": decode("dslr")}
+def load_pairs(source: Any, indices: Sequence[int]) -> Pairs:
+    """Decodes pairs of `open_split`: phone and dslr, (n, H, W, 3) uint8; OSError if damaged."""
+    try:
+        records = source.__getitems__([int(i) for i in indices])
+    except RuntimeError as error:  # of the file, whose parts have checksums
+        problem = f"{source.dataset_info.data_dir}: damaged ({error}); bring it back from a copy"
+        raise OSError(f"{problem}, or remove the folder and build it again") from error
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    return {
+        name: np.stack([cv2.imdecode(np.frombuffer(r[name], np.uint8), flags) for r in records])
+        for name in ("phone", "dslr")
+    }
 
 
 def train_draws(config: ml_collections.ConfigDict, num_pairs: int) -> grain.MapDataset:
@@ -190,15 +192,12 @@ def _changed(pairs: Pairs, change: Callable[[int, np.ndarray, np.ndarray], Any])
 
 
 def random_crops(pairs: Pairs, corners: np.ndarray, size: int) -> Pairs:
-    """Crops both images of a pair at the same place.
+    """Crops both images of a pair at the same place, to (n, size, size, 3) arrays.
 
     Args:
       pairs: (n, H, W, 3) arrays.
       corners: (n, 2) integers, top and left of the crop.
       size: side of the crop in pixels.
-
-    Returns:
-      (n, size, size, 3) arrays.
     """
 
     def crop(images: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The decoded copy of the training split: the same pairs, and what happens to a wrong one."""
 
 import concurrent.futures
+import os
 import resource
 import shutil
 
@@ -181,6 +182,22 @@ def test_one_that_shrinks_while_it_is_read_ends_with_one_line(data_dir, folder):
         pairs.load([13])
     with pytest.raises(OSError, match="has become shorter"):
         pairs.rows(0, 14)
+
+
+@pytest.mark.parametrize("decode_once", [True, False])
+def test_one_flipped_bit_of_the_dataset_is_named(
+    data_dir, folder, tiny_config, tmp_path, decode_once
+):
+    (shard,) = folder.glob("*train.array_record*")
+    before = shard.stat()
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))  # as a disk forgets
+    tiny_config.data.data_dir = str(data_dir)
+    tiny_config.data.decode_once = decode_once
+    with pytest.raises(OSError, match=rf"{folder}: damaged \(Corrupted .*; bring it back from a"):
+        train(tiny_config, tmp_path / "w")
 
 
 def test_one_flipped_bit_is_found_when_its_pair_is_read(data_dir, folder, tiny_config, tmp_path):
