@@ -8,24 +8,37 @@ import shutil
 from dped_jax import cli
 from dped_jax.cli import InputError
 
-# Libraries of a format, with the lowest version that was tried.
-WRITING = {"onnx": {"onnx": (1, 23)}}
-RUNNING = {"onnx": {"onnxruntime": (1, 30)}}  # for --check
+# What a format is written with, and run with for --check: modules, the packages that bring them,
+# and the lowest versions that were tried.
+WRITING = {
+    "onnx": {"onnx": ("onnx", (1, 23))},
+    "litert": {"tensorflow": ("tensorflow-cpu", (2, 21))},
+    "stablehlo": {},
+    "coreml": {
+        "coremltools": ("coremltools", (9, 0)),
+        "stablehlo_coreml": ("stablehlo-coreml", (0, 1)),
+    },
+}
+RUNNING = {
+    "onnx": {"onnxruntime": ("onnxruntime", (1, 30))},
+    "litert": {"ai_edge_litert": ("ai-edge-litert", (2, 3))},
+    "stablehlo": {},
+}
 
 
 def check_libraries(format_name: str, check: bool) -> None:
     """Raises InputError where a library of a format is absent or too old."""
-    needed = WRITING[format_name] | (RUNNING.get(format_name, {}) if check else {})
-    for library, lowest in needed.items():
-        wanted = f"{library}>={'.'.join(map(str, lowest))}"
+    installed = importlib.metadata.packages_distributions()
+    needed = WRITING[format_name] | (RUNNING[format_name] if check else {})
+    for module, (package, lowest) in needed.items():
+        wanted = f"{package}>={'.'.join(map(str, lowest))}"
         remedy = f"pip install '{wanted}'"
-        try:
-            version = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError as error:
-            what = f"--format={format_name}" + (" with --check" if check else "")
-            raise InputError(f"{what}: needs {library}, which is absent; {remedy}") from error
+        if module not in installed:
+            what = f"--format={format_name}" + (" --check" if check else "")
+            raise InputError(f"{what}: needs {package}, which is absent: {remedy}")
+        version = importlib.metadata.version(installed[module][0])
         if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < lowest:
-            raise InputError(f"--format={format_name}: needs {wanted}, not {version}; {remedy}")
+            raise InputError(f"--format={format_name}: needs {wanted}, not {version}: {remedy}")
 
 
 def check_output(output: pathlib.Path) -> None:

@@ -1,0 +1,57 @@
+"""A generator as one function of photographs, for formats that are made of JAX's programs."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from dped_jax.export.graph import Tree
+from dped_jax.images.pixels import to_float
+
+Enhance = Callable[[jax.Array], jax.Array]
+
+
+def enhance_function(network: nn.Module, variables: Tree, pixels: str, half: bool) -> Enhance:
+    """The generator with its variables and pixels of a type.
+
+    Args:
+      network: a generator.
+      variables: of it.
+      pixels: "float32" or "uint8", of what goes in and comes out.
+      half: whether kernels are kept as float16, and used as float32.
+
+    Returns:
+      A function from (N, H, W, 3) to the same shape and type, which can be traced for any size.
+    """
+    as_kept = np.float16 if half else np.float32
+    kept = jax.tree.map(lambda x: np.asarray(x, as_kept if x.ndim > 1 else np.float32), variables)
+
+    def enhance(photo: jax.Array) -> jax.Array:
+        images = to_float(photo)
+        height, width = photo.shape[1:3]
+        used = jax.tree.map(lambda x: jnp.asarray(x).astype(jnp.float32), kept)
+        # As networks do themselves, but in a way that JAX can follow while the size is a symbol.
+        for axis in (1, 2):
+            size = photo.shape[axis]
+            if network.stride > 1 and not isinstance(size, int):
+                extended = -(-size // network.stride) * network.stride
+                indices = jnp.minimum(jnp.arange(extended), size - 1)
+                images = jnp.take(images, indices, axis=axis, mode="clip")
+        enhanced = jnp.asarray(network.apply(used, images))[:, :height, :width]
+        if pixels == "uint8":
+            enhanced = jnp.round(jnp.clip(enhanced, 0, 1) * 255).astype(jnp.uint8)
+        return enhanced
+
+    return enhance
+
+
+def photo_type(pixels: str, size: tuple[int, int] | None = None) -> jax.ShapeDtypeStruct:
+    """One photograph of a height and width; or, without these, photographs of any number and size.
+
+    Their type is "float32" or "uint8".
+    """
+    shape = (1, *size, 3) if size else jax.export.symbolic_shape("batch, height, width, 3")
+    return jax.ShapeDtypeStruct(tuple(shape), pixels)
