@@ -44,6 +44,9 @@ def export(
         pass_pipeline=build_pass_pipeline(),
         skip_model_load=True,
     )
+    spec = model.get_spec()
+    ct.utils.rename_feature(spec, spec.description.output[0].name, "enhanced")
+    model = ct.models.MLModel(spec, weights_dir=model.weights_dir, skip_model_load=True)
     model.short_description = "Enhances a photograph, RGB in [0, 1]; the output is not clipped."
     model.license = metadata.get("license", "")
     for key, value in metadata.items():

@@ -31,16 +31,19 @@ def enhance_function(network: nn.Module, variables: Tree, pixels: str, half: boo
 
     def enhance(photo: jax.Array) -> jax.Array:
         images = to_float(photo)
-        height, width = photo.shape[1:3]
         used = jax.tree.map(lambda x: jnp.asarray(x).astype(jnp.float32), kept)
-        # As networks do themselves, but in a way that JAX can follow while the size is a symbol.
+        # As the networks do themselves, but so that JAX can follow while a size is a symbol, and
+        # without a gather, which LiteRT does not convert.
         for axis in (1, 2):
-            size = photo.shape[axis]
-            if network.stride > 1 and not isinstance(size, int):
-                extended = -(-size // network.stride) * network.stride
-                indices = jnp.minimum(jnp.arange(extended), size - 1)
-                images = jnp.take(images, indices, axis=axis, mode="clip")
-        enhanced = jnp.asarray(network.apply(used, images))[:, :height, :width]
+            size, stride = photo.shape[axis], network.stride
+            if stride > 1 and not isinstance(size, int):
+                last = jax.lax.slice_in_dim(images, size - 1, size, axis=axis)
+                images = jnp.concatenate([images, *[last] * (stride - 1)], axis=axis)
+                extended = (size + stride - 1) // stride * stride
+                images = jax.lax.slice_in_dim(images, 0, extended, axis=axis)
+        enhanced = jnp.asarray(network.apply(used, images))
+        for axis in (1, 2):
+            enhanced = jax.lax.slice_in_dim(enhanced, 0, photo.shape[axis], axis=axis)
         if pixels == "uint8":
             enhanced = jnp.round(jnp.clip(enhanced, 0, 1) * 255).astype(jnp.uint8)
         return enhanced

@@ -149,9 +149,10 @@ class Graph:
     def mean(self, x: str, scale: int = 1) -> str:
         """Mean of each channel over the photograph, of which `x` is `scale` times smaller."""
         statistics = self._statistics(x, scale)
-        if statistics:
-            return self._row(statistics, 0)
-        # In two steps: a sum of millions in float32 is not exact enough.
+        return self._row(statistics, 0) if statistics else self._own_mean(x)
+
+    def _own_mean(self, x: str) -> str:
+        """In two steps: a sum of millions in float32 is not exact enough."""
         rows = self.op("ReduceMean", x, self.constant([3], np.int64))
         return self.op("ReduceMean", rows, self.constant([2], np.int64))
 
@@ -166,14 +167,17 @@ class Graph:
             return self.op("BatchNormalization", x, *affine, *running, epsilon=EPSILON)
         statistics = self._statistics(x, 1)
         scale, bias = (self.param(f"{name}/InstanceNorm_0/{part}") for part in ("scale", "bias"))
-        if not statistics:
-            return self.op("InstanceNormalization", x, scale, bias, epsilon=EPSILON)
         shape = self.constant([1, -1, 1, 1], np.int64)
         scale, bias = (self.op("Reshape", vector, shape) for vector in (scale, bias))
-        variance = self.op("Add", self._row(statistics, 1), self.constant(EPSILON))
-        scale = self.op("Div", scale, self.op("Sqrt", variance))
-        centred = self.op("Sub", x, self._row(statistics, 0))
-        return self.op("Add", self.op("Mul", centred, scale), bias)
+        mean = self._row(statistics, 0) if statistics else self._own_mean(x)
+        centred = self.op("Sub", x, mean)
+        if statistics:
+            variance = self._row(statistics, 1)
+        else:  # ONNX's own operator sums all pixels at once
+            variance = self._own_mean(self.op("Mul", centred, centred))
+        deviation = self.op("Sqrt", self.op("Add", variance, self.constant(EPSILON)))
+        scaled = self.op("Mul", centred, self.op("Div", scale, deviation))
+        return self.op("Add", scaled, bias)
 
     def finish(
         self,
