@@ -122,9 +122,9 @@ export async function describe(model) {
   const description = {
     details: details(told), pixels: told.pixels, whole: told.whole,
     side: SIDES[told.architecture] ?? SIDE, stride: told.stride,
-    // Of maps that are there at once: in one piece a handful, at half resolution for the U-Net; in
-    // stages the planes before and after one.
-    bytesPerPixel: told.whole ? (told.architecture === "unet" ? 3 : 8) * floats : planes.length ? 4 * floats : 0,
+    // Of maps that are there at once: in one piece a handful (3.4 measured for the U-Net, whose maps
+    // are smaller); in stages the planes before and after one.
+    bytesPerPixel: told.whole ? (told.architecture === "unet" ? 3.5 : 8) * floats : planes.length ? 4 * floats : 0,
     stages: told.stages.map((stage, i) => ({ ...stage, work: work[i] })),
   };
   return { description, files };

@@ -22,7 +22,8 @@ export type Reply =
   | { type: "failed"; id: number | null; reason: string; detail: string; pixels: number; offered: number };
 
 const OFFERED = [200, 100, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1, 0.5]; // megapixels
-const MOST_BYTES = 2e9; // for activations: of the 4 GB that WebAssembly can address
+const MOST_BYTES = 3e9; // for activations: of the 4 GB that WebAssembly can address
+const BYTES_PER_PIXEL = 32; // for activations, for each pixel that a device takes: 3 GB of 8
 
 const tell = (reply: Reply) => self.postMessage(reply);
 let runtime: Runtime;
@@ -33,7 +34,8 @@ const offer = (pixels: number) => 1e6 * (OFFERED.find((size) => size * 1e6 < pix
 
 /** Throws Failure where a photograph is too large: for the device, for the model, or for a canvas. */
 function check(width: number, height: number, devicePixels: number): void {
-  const most = Math.min(devicePixels, MOST_BYTES / (runtime.model.bytesPerPixel || 1));
+  const bytes = Math.min(MOST_BYTES, BYTES_PER_PIXEL * devicePixels);
+  const most = Math.min(devicePixels, bytes / (runtime.model.bytesPerPixel || 1));
   if (width * height <= most && canvasFits(width, height)) return;
   throw new TooLarge(width * height, offerFitting(width, height, most));
 }
