@@ -13,7 +13,7 @@ import pytest
 import tiny
 
 MOST_LINES, MOST_CORE_LINES = 300, 2400
-BASE = {"cli", "images", "models"}
+BASE = {"cli", "images", "kernels", "models"}
 COMMANDS = {"convert", "enhance", "evaluate", "export", "pages", "report", "train"}
 TOP = {"experiments", "study"}
 TRAINING = ("losses", "train_step", "train_state", "models.vgg", "convert.vgg_files")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from dped_jax.models.layers import BIAS_INIT, INITIALIZERS, Norm
+from dped_jax.models.layers import BIAS_INIT, INITIALIZERS, Conv, Norm
 
 
 def to_grayscale(images: jax.Array) -> jax.Array:
@@ -41,7 +41,7 @@ class PaperDiscriminator(nn.Module):
         kernel_init = INITIALIZERS["he_normal"]
         for i, features in enumerate((64, 64, 128, 128, 256, 256)):
             strides = 1 + i % 2
-            x = nn.Conv(
+            x = Conv(
                 round(features * self.width),
                 (3, 3),
                 strides,
@@ -88,7 +88,7 @@ class SingleChannelDiscriminator(nn.Module):
         layers = ((48, 11, 4), (128, 5, 2), (192, 3, 1), (192, 3, 1), (128, 3, 2))
         for i, (features, size, strides) in enumerate(layers):
             width = round(features * self.width)
-            x = nn.Conv(width, (size, size), strides, name=f"conv{i}", **options)(x)
+            x = Conv(width, (size, size), strides, name=f"conv{i}", **options)(x)
             x = nn.leaky_relu(x, 0.2)
             if i > 0:
                 x = Norm("instance", self.dtype, name=f"norm{i}")(x, train)

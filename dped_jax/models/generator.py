@@ -13,7 +13,7 @@ import ml_collections
 
 from dped_jax.images.pixels import to_float
 from dped_jax.models import baselines, ppcn, unet
-from dped_jax.models.layers import BIAS_INIT, INITIALIZERS, Norm
+from dped_jax.models.layers import BIAS_INIT, INITIALIZERS, Conv, Norm
 
 FIELDS = {  # of config.generator, that an architecture knows
     "resnet": {"num_blocks", "width", "norm", "output_scale", "kernel_init"},
@@ -58,7 +58,7 @@ class Generator(nn.Module):
         """Makes the layers; their attributes' names are the parameters'."""
 
         def conv(features: int, size: int, use_bias: bool = True) -> nn.Conv:
-            return nn.Conv(
+            return Conv(
                 features,
                 (size, size),
                 use_bias=use_bias,
@@ -143,28 +143,16 @@ def make_generator(config: ml_collections.ConfigDict) -> nn.Module:
     """
     options = config.generator
     dtype = jnp.dtype(config.compute_dtype)
+    common = {"kernel_init": INITIALIZERS[options.kernel_init], "dtype": dtype}
     if options.architecture == "srcnn":
-        return baselines.SRCNN(
-            output_scale=options.output_scale,
-            kernel_init=INITIALIZERS[options.kernel_init],
-            dtype=dtype,
-        )
+        return baselines.SRCNN(output_scale=options.output_scale, **common)
     if options.architecture == "identity":
         return baselines.Identity()
     if options.architecture == "unet":
-        return unet.UNet(
-            width=options.width,
-            num_levels=options.num_levels,
-            kernel_init=INITIALIZERS[options.kernel_init],
-            dtype=dtype,
-        )
+        return unet.UNet(width=options.width, num_levels=options.num_levels, **common)
     if options.architecture in ("ppcn_teacher", "ppcn_student"):
-        return ppcn.PPCN(
-            student=options.architecture == "ppcn_student",
-            output_scale=options.output_scale,
-            kernel_init=INITIALIZERS[options.kernel_init],
-            dtype=dtype,
-        )
+        student = options.architecture == "ppcn_student"
+        return ppcn.PPCN(student=student, output_scale=options.output_scale, **common)
     if options.architecture != "resnet":
         raise ValueError(
             f"generator.architecture={options.architecture!r}: use {' or '.join(ARCHITECTURES)}"

@@ -1,15 +1,19 @@
-"""What several networks are made of: initialisers and norms."""
+"""What several networks are made of: convolutions, initialisers and norms."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dped_jax.kernels.convolution import conv_general_dilated
+
 INITIALIZERS = {
     "truncated_normal": nn.initializers.truncated_normal(0.01),
     "he_normal": nn.initializers.he_normal(),
 }
+Conv = functools.partial(nn.Conv, conv_general_dilated=conv_general_dilated)
 DEVICES = "devices"  # the axis over which a training step is mapped
 NORMS = ("batch", "instance", "none")
 BIAS_INIT = nn.initializers.constant(0.01)

@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dped_jax.models.layers import BIAS_INIT, WholeMean
+from dped_jax.models.layers import BIAS_INIT, Conv, WholeMean
 
 THUMBNAIL = 8  # pixels of the image to one of its thumbnail, in each direction
 GLOBAL_WIDTH = 32  # channels of its features
@@ -105,7 +105,7 @@ class UNet(nn.Module):
 
         def conv(name: str, x: jax.Array, features: int, **options: Any) -> jax.Array:
             given = {"kernel_init": self.kernel_init, "bias_init": BIAS_INIT, "dtype": self.dtype}
-            layer = nn.Conv(features, (3, 3), padding="VALID", name=name, **given | options)
+            layer = Conv(features, (3, 3), padding="VALID", name=name, **given | options)
             return layer(_extend(x, (1, 1), (1, 1)))
 
         def two_convs(name: str, x: jax.Array, features: int, strides: int = 1) -> jax.Array:

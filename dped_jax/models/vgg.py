@@ -17,6 +17,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dped_jax.kernels.pooling import max_pool
+
 _BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 _CHANNELS = [3] + [channels for convolutions, channels in _BLOCKS for _ in range(convolutions)]
 _NAMES = [f"{b}_{i}" for b, (n, _) in enumerate(_BLOCKS, 1) for i in range(1, n + 1)]
@@ -60,7 +62,7 @@ class VGG19(nn.Module):
         depth = 1 + max(map(VGG19_RELU_LAYERS.index, self.layers))
         for name, (*kernel_size, _, channels) in list(VGG19_KERNEL_SHAPES.items())[:depth]:
             if name.endswith("_1") and name != "conv1_1":
-                features = nn.max_pool(features, (2, 2), strides=(2, 2), padding="SAME")
+                features = max_pool(features)
             conv = nn.Conv(channels, kernel_size, padding="SAME", dtype=self.dtype, name=name)
             features = nn.relu(conv(features))
             layer = name.replace("conv", "relu")
