@@ -75,15 +75,15 @@ def kernel_gradient(padding: Padding, x: jax.Array, gradient: jax.Array) -> jax.
     Returns:
       (h, w, I, O) float32.
     """
-    size = tuple(
-        x.shape[i] + sum(padding[i - 1]) - gradient.shape[i] + 1 for i in (1, 2)
-    )  # of the kernel
+    size = [x.shape[i] + sum(padding[i - 1]) - gradient.shape[i] + 1 for i in (1, 2)]
     widths, pixels = (x.shape[-1], gradient.shape[-1]), gradient[..., 0].size
     if min(widths) >= _LEAST_WIDTH and pixels >= _LEAST_PIXELS and size[1] > 1:
         return _by_products(padding, size, x, gradient)
     if widths[0] > widths[1]:  # XLA's is fast for few input channels: input and output swapped
-        mirrored = [(k - 1 - before, k - 1 - after) for k, (before, after) in zip(size, padding)]
-        return _by_xla(tuple(mirrored), size, gradient, x)[::-1, ::-1].swapaxes(2, 3)
+        (top, bottom), (left, right) = padding
+        height, width = size[0] - 1, size[1] - 1
+        mirrored = ((height - top, height - bottom), (width - left, width - right))
+        return _by_xla(mirrored, size, gradient, x)[::-1, ::-1].swapaxes(2, 3)
     return _by_xla(padding, size, x, gradient)
 
 
