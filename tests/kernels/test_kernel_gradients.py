@@ -17,6 +17,11 @@ from dped_jax.models.layers import Conv
 BOTH_WIDE = (2, 65, 64, 16), 20  # enough pixels and channels for matrix products
 
 
+@pytest.fixture(autouse=True)
+def narrow_is_wide_enough(monkeypatch):
+    monkeypatch.setattr(convolution, "_LEAST_WIDTH", 8)
+
+
 def whole_numbers(shape, seed=0, dtype=jnp.float32):
     return jnp.asarray(np.random.default_rng(seed).integers(-4, 5, shape), dtype)
 
