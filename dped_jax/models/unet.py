@@ -126,9 +126,13 @@ class UNet(nn.Module):
 
         size = (THUMBNAIL, THUMBNAIL)
         thumbnail = two_convs("thumbnail", nn.avg_pool(pixels, size, size), GLOBAL_WIDTH)
-        rows, columns = (min(WINDOW, n) for n in thumbnail.shape[1:3])
-        for side in ((rows, 1), (1, columns)):  # one after the other: 26 additions for 169
-            thumbnail = nn.avg_pool(thumbnail.astype(jnp.float32), side)
+        for side in ((WINDOW, 1), (1, WINDOW)):  # one after the other: 26 additions for 169
+            options = {"padding": tuple((0, n - 1) for n in side), "count_include_pad": False}
+            thumbnail = nn.avg_pool(thumbnail.astype(jnp.float32), side, **options)
+        # Those of windows inside; written so that sizes may be symbols, as exporting has them.
+        for axis in (1, 2):
+            num = jax.core.max_dim(thumbnail.shape[axis] - WINDOW + 1, 1)
+            thumbnail = jax.lax.slice_in_dim(thumbnail, 0, num, axis=axis)
         vectors = nn.relu(dense("thumbnail_dense", thumbnail, GLOBAL_WIDTH))
         vector = WholeMean(self.measured, name="vector_mean")(vectors)
         vector = dense("join_vector", vector, widths[-1], use_bias=False)
