@@ -23,7 +23,8 @@ def export(
     from tensorflow.lite.tools import flatbuffer_utils
 
     enhance = enhance_function(network, variables, pixels, half=False)
-    function = jax2tf.convert(enhance, polymorphic_shapes=["(batch, height, width, 3)"])
+    shapes = ["(batch, height, width, 3)"]
+    function = jax2tf.convert(enhance, polymorphic_shapes=shapes, with_gradient=False)
     module = tf.Module()
     photo = tf.TensorSpec([None, None, None, 3], pixels, name="photo")
     module.enhance = tf.function(
