@@ -5,11 +5,11 @@
     enhancer = dped_jax.load_enhancer("runs/iphone")
     enhanced = enhancer(photo)
 
-`losses` and `metrics` are for anybody's training loop. JAX is imported when one of these is first
-used, not with this package.
+`losses` and `metrics` are for anybody's training loop. JAX is imported when one of these is used.
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_enhancer", "losses", "metrics"]
+
+if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].startswith(__name__):  # a command
+    importlib.import_module(f"{__name__}.cli.signals").end_at_once()
 
 
 def __getattr__(name: str) -> Any:

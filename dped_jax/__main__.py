@@ -1,7 +1,6 @@
 """The program `dped-jax`, or `python -m dped_jax`: runs `python -m dped_jax.COMMAND …`.
 
-The commands that make a dataset are those of `data_builders.dped`, which the wheel has inside
-`dped_jax`. Nothing else is imported before the command is known.
+The commands that make a dataset are those of `data_builders.dped`, in the wheel inside `dped_jax`.
 """
 
 import importlib.util
@@ -9,6 +8,7 @@ import runpy
 import sys
 
 from dped_jax import __version__
+from dped_jax.cli import signals
 
 COMMANDS = {
     "simulate": "photographs of a simulated phone and DSLR camera, to try things out",
@@ -52,6 +52,7 @@ def module_of(command: str) -> str:
 
 def main() -> None:
     """Runs the command that is named by the first one or two arguments."""
+    signals.end_at_once()
     words = sys.argv[1:]
     if words[:1] == ["--version"]:
         print(f"dped-jax {__version__}")

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from absl import app, flags
 from etils import epath
 
+from . import signals
+
 _SHOWN = 20  # problems listed on screen; all are in a file
 
 
@@ -30,12 +32,6 @@ def command(name: str) -> str:
     return f"python -m {__package__}.{name}"
 
 
-def _interrupt(number: int, frame: object) -> None:
-    """Ends as on Ctrl-C: what is half-written is removed on the way out."""
-    del frame
-    raise KeyboardInterrupt(number)
-
-
 def run(main: Callable[[list[str]], None], *, pass_unknown_flags: bool = False) -> None:
     """Runs `main` under absl; `InputError` and `OSError` become one line and exit code 1.
 
@@ -51,14 +47,16 @@ def run(main: Callable[[list[str]], None], *, pass_unknown_flags: bool = False) 
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # names of files may be anything
                 stream.reconfigure(errors="backslashreplace")
-        signal.signal(signal.SIGTERM, _interrupt)
+        signals.interrupt()
         try:
             main(argv)
         except (InputError, OSError) as error:
             sys.exit("error: " + " ".join(str(error).split()))
         except KeyboardInterrupt as error:
-            print("interrupted: start the same command again", file=sys.stderr)
+            sys.stderr.write(signals.MESSAGE)
             sys.exit(128 + (error.args or (signal.SIGINT,))[0])
+        finally:
+            signals.end_at_once()
 
     def parse(argv: list[str]) -> list[str]:
         try:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 
-from absl import app, flags, logging
+from dped_jax.cli import signals
 
 AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the same command goes on
 
@@ -32,17 +32,12 @@ def _own_or_error(record: std_logging.LogRecord) -> bool:
     return own or record.levelno >= std_logging.ERROR
 
 
-def _interrupt(number: int, frame: object) -> None:
-    """Ends as on Ctrl-C: what is half-written is removed on the way out."""
-    del frame
-    raise KeyboardInterrupt(number)
-
-
 def run(main: Callable[[list[str]], None]) -> None:
     """Runs `main` under absl; `InputError` and `OSError` become one line and exit code 1.
 
     Of what libraries log, only errors are shown; `--verbosity=1` shows all.
     """
+    from absl import app, flags, logging  # after `signals.end_at_once`
 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
@@ -52,7 +47,7 @@ def run(main: Callable[[list[str]], None]) -> None:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # names of files may be anything
                 stream.reconfigure(errors="backslashreplace")
-        signal.signal(signal.SIGTERM, _interrupt)
+        signals.interrupt()
         try:
             main(argv)
         except (InputError, OSError) as error:
@@ -61,8 +56,10 @@ def run(main: Callable[[list[str]], None]) -> None:
             print(f"stopped: {stopped}", file=sys.stderr)
             sys.exit(AGAIN)
         except KeyboardInterrupt as error:
-            print("interrupted: start the same command again", file=sys.stderr)
+            sys.stderr.write(signals.MESSAGE)
             sys.exit(128 + (error.args or (signal.SIGINT,))[0])
+        finally:
+            signals.end_at_once()
 
     def parse(argv: list[str]) -> list[str]:
         try:
