@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from dped_jax.export.graph import Tree
+from dped_jax.checkpoint import Tree
 from dped_jax.images.pixels import to_float, to_integers
 
 SHAPES = ((2, 100, 100), (1, 67, 93), (1, 131, 75))  # of photographs: number, height, width

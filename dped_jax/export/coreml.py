@@ -12,8 +12,8 @@ import flax.linen as nn
 import jax
 import jax.export
 
+from dped_jax.checkpoint import Tree
 from dped_jax.export.functions import enhance_function, photo_type
-from dped_jax.export.graph import Tree
 
 
 def export(

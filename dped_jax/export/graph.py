@@ -11,10 +11,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from dped_jax.checkpoint import Tree
+from dped_jax.export.functions import type_kept
+
 OPSET, IR_VERSION = 18, 9  # of 2022 and 2023: runtimes of today read them
 EPSILON = 1e-3  # of all norms, as in models.layers
 REGION = "region"  # int32: top, bottom, left and right of what is kept of a window
-Tree = dict[str, Any]
 
 
 class Graph:
@@ -27,7 +29,7 @@ class Graph:
     """
 
     def __init__(self, variables: Tree, half: bool = False, stage: int | None = None):
-        """Begins a graph; kernels are kept as float16 with `half`."""
+        """Begins a graph; with `half` kernels are kept as float16, see `type_kept`."""
         self.num_statistics = 0  # that the network has used so far
         self.read: list[str] = []  # inputs with statistics
         self._params, self._batch_stats = variables["params"], variables.get("batch_stats", {})
@@ -56,10 +58,8 @@ class Graph:
         array = np.asarray(array, np.float32)
         if not transposed:
             return self.constant(array, name=path)
-        array = array.transpose(transposed)
-        if not self._half:
-            return self.constant(array, name=path)
-        return self.op("Cast", self.constant(array, np.float16, path), to=TensorProto.FLOAT)
+        kept = self.constant(array.transpose(transposed), type_kept(array, self._half), path)
+        return self.op("Cast", kept, to=TensorProto.FLOAT) if self._half else kept
 
     def conv(
         self, name: str, x: str, *, strides: int = 1, dilation: int = 1, same: bool = True

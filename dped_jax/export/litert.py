@@ -8,8 +8,8 @@ from typing import Any
 import flax.linen as nn
 import numpy as np
 
+from dped_jax.checkpoint import Tree
 from dped_jax.export.functions import enhance_function
-from dped_jax.export.graph import Tree
 
 SIGNATURE = "serving_default"
 

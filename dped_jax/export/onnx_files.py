@@ -12,9 +12,10 @@ import flax.linen as nn
 import onnx
 from onnx import TensorProto, helper
 
+from dped_jax.checkpoint import Tree
 from dped_jax.enhance import sections
 from dped_jax.export import networks
-from dped_jax.export.graph import REGION, Graph, Tree
+from dped_jax.export.graph import REGION, Graph
 from dped_jax.models.generator import Generator
 
 MANIFEST = "stages.json"

@@ -8,8 +8,8 @@ import flax.linen as nn
 import jax
 import jax.export
 
+from dped_jax.checkpoint import Tree
 from dped_jax.export.functions import enhance_function, photo_type
-from dped_jax.export.graph import Tree
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROGRAM = "enhance.stablehlo"

@@ -3,6 +3,8 @@
 import importlib.metadata
 import json
 import re
+import subprocess
+import sys
 
 import onnx
 import pytest
@@ -97,6 +99,16 @@ def test_a_library_that_is_absent_or_old(monkeypatch):
     with pytest.raises(InputError, match=r"needs onnx, which is absent: pip install 'onnx>=1.23'"):
         files.check_libraries("onnx", check=False)
     files.check_libraries("stablehlo", check=True)
+
+
+def test_other_formats_do_without_onnx():
+    code = """if True:
+        import sys
+        sys.modules["onnx"] = None  # as where it is absent
+        import dped_jax.export.__main__, dped_jax.export.check, dped_jax.export.stablehlo
+        import dped_jax.export.litert, dped_jax.export.coreml
+        """
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_folder_that_cannot_be_written_whole_is_not_there(tmp_path):

@@ -56,7 +56,7 @@ def test_one_file_takes_patches_and_photographs(family, half):
     for found, wanted in zip(run(content, images), expected, strict=True):
         assert found.dtype == np.float32
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-3 if half else 1e-5)
-        if half and family != "identity":
+        if half and max(x.size for x in jax.tree.leaves(variables)) >= 1_000:
             assert not np.allclose(found, wanted, rtol=0, atol=1e-7)
 
 
