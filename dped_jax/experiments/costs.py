@@ -19,7 +19,7 @@ import numpy as np
 
 from dped_jax import checkpoint, cli
 from dped_jax.enhance.photo_enhancer import load_enhancer
-from dped_jax.models.cost import macs_per_pixel
+from dped_jax.experiments.multiply_adds import macs_per_pixel
 from dped_jax.models.generator import make_generator
 from dped_jax.pages.web_page import COLOURS
 from dped_jax.train.metrics_writer import read_metrics

@@ -8,8 +8,8 @@ import tiny
 import torch
 from torch.nn import functional
 
+from dped_jax.experiments.multiply_adds import macs_per_pixel
 from dped_jax.models import unet
-from dped_jax.models.cost import macs_per_pixel
 from dped_jax.models.generator import make_generator
 
 

@@ -3,7 +3,7 @@
 import pytest
 import tiny
 
-from dped_jax.models.cost import macs_per_pixel
+from dped_jax.experiments.multiply_adds import macs_per_pixel
 from dped_jax.models.generator import make_generator
 
 
