@@ -58,6 +58,17 @@ def upsample(x: jax.Array) -> jax.Array:
     return x
 
 
+def _window_means(x: jax.Array, axis: int) -> jax.Array:
+    """Means of `WINDOW` neighbours along an axis, of all if there are fewer; none reach beyond.
+
+    Sizes may be symbols, as exporting has them.
+    """
+    size, side = x.shape[axis], tuple(WINDOW if i == axis else 1 for i in (1, 2))
+    sums = nn.pool(x, 0.0, jax.lax.add, side, (1, 1), tuple((0, n - 1) for n in side))
+    inside = jax.lax.slice_in_dim(sums, 0, jax.core.max_dim(size - WINDOW + 1, 1), axis=axis)
+    return inside / jnp.float32(jax.core.min_dim(size, WINDOW))
+
+
 class UNet(nn.Module):
     """Levels of two 3x3 convs each at 1/2, 1/4, ... of the resolution, down and up again.
 
@@ -105,8 +116,15 @@ class UNet(nn.Module):
 
         def conv(name: str, x: jax.Array, features: int, **options: Any) -> jax.Array:
             given = {"kernel_init": self.kernel_init, "bias_init": BIAS_INIT, "dtype": self.dtype}
-            layer = Conv(features, (3, 3), padding="VALID", name=name, **given | options)
-            return layer(_extend(x, (1, 1), (1, 1)))
+            layer = Conv(features, (3, 3), padding="SAME", name=name, **given | options)
+            # 'SAME', whose zeros enter only what is cut off: on CPU, without it XLA takes two to
+            # eight times as long for large images.
+            strides = options.get("strides", 1)
+            sizes, first = [length // strides for length in x.shape[1:3]], 2 - strides
+            x = layer(_extend(x, (1, 1), (1, 1)))
+            for axis, size in enumerate(sizes, start=1):
+                x = jax.lax.slice_in_dim(x, first, first + size, axis=axis)
+            return x
 
         def two_convs(name: str, x: jax.Array, features: int, strides: int = 1) -> jax.Array:
             x = _leaky_relu(conv(f"{name}_conv0", x, features, strides=strides))
@@ -126,13 +144,8 @@ class UNet(nn.Module):
 
         size = (THUMBNAIL, THUMBNAIL)
         thumbnail = two_convs("thumbnail", nn.avg_pool(pixels, size, size), GLOBAL_WIDTH)
-        for side in ((WINDOW, 1), (1, WINDOW)):  # one after the other: 26 additions for 169
-            options = {"padding": tuple((0, n - 1) for n in side), "count_include_pad": False}
-            thumbnail = nn.avg_pool(thumbnail.astype(jnp.float32), side, **options)
-        # Those of windows inside; written so that sizes may be symbols, as exporting has them.
         for axis in (1, 2):
-            num = jax.core.max_dim(thumbnail.shape[axis] - WINDOW + 1, 1)
-            thumbnail = jax.lax.slice_in_dim(thumbnail, 0, num, axis=axis)
+            thumbnail = _window_means(thumbnail.astype(jnp.float32), axis)
         vectors = nn.relu(dense("thumbnail_dense", thumbnail, GLOBAL_WIDTH))
         vector = WholeMean(self.measured, name="vector_mean")(vectors)
         vector = dense("join_vector", vector, widths[-1], use_bias=False)
