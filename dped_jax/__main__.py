@@ -43,11 +43,10 @@ def usage() -> str:
 
 def module_of(command: str) -> str:
     """The module that runs as `python -m` for this command."""
-    name = command.replace(" ", ".")
     if command not in OF_DATASETS:
-        return f"dped_jax.{name}"
+        return f"dped_jax.{command.replace(' ', '.')}"
     installed = importlib.util.find_spec("dped_jax.data_builders")
-    return f"{'dped_jax.' if installed else ''}data_builders.dped.{name}"
+    return f"{'dped_jax.' if installed else ''}data_builders.dped.{command}"
 
 
 def main() -> None:

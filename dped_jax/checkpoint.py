@@ -173,7 +173,8 @@ def _writing(manager: ocp.CheckpointManager, what: object) -> Iterator[None]:
     except Exception as error:
         for partial in manager.directory.glob("*orbax-checkpoint-tmp*"):
             shutil.rmtree(partial, ignore_errors=True)
-        raise OSError(f"{manager.directory}: saving {what} failed: {error}") from error
+        reason = str(error).partition(" [")[0]  # a specification follows
+        raise OSError(f"{manager.directory}: saving {what} failed: {reason}") from error
 
 
 def restore(workdir: pathlib.Path, step: int, items: list[str]) -> dict[str, Tree]:

@@ -4,7 +4,9 @@ A command that fails says why in one line on stderr: exit code 1 on bad input, 1
 SIGTERM. A traceback means a defect of this program.
 """
 
+import errno
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -51,7 +53,9 @@ def run(main: Callable[[list[str]], None], *, pass_unknown_flags: bool = False) 
         try:
             main(argv)
         except (InputError, OSError) as error:
-            sys.exit("error: " + " ".join(str(error).split()))
+            is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = "; make room, and start the same command again" if is_full else ""
+            sys.exit("error: " + " ".join(str(error).split()) + remedy)
         except KeyboardInterrupt as error:
             sys.stderr.write(signals.MESSAGE)
             sys.exit(128 + (error.args or (signal.SIGINT,))[0])
@@ -78,8 +82,10 @@ def write_atomically(path: epath.Path, data: bytes) -> None:
         partial.unlink(missing_ok=True)  # a link is not followed
         partial.write_bytes(data)
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk names no file
+            error.filename = os.fspath(path)
         raise
 
 

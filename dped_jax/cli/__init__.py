@@ -5,6 +5,7 @@ SIGTERM; 75 where nothing is wrong and the same command goes on. A traceback mea
 program.
 """
 
+import errno
 import io
 import logging as std_logging
 import os
@@ -27,9 +28,11 @@ class InputError(Exception):
     """Bad input. The message is one line: the file or flag, what is wrong, what to do."""
 
 
-def _own_or_error(record: std_logging.LogRecord) -> bool:
-    own = pathlib.Path(__file__).parents[1] in pathlib.Path(record.pathname).parents
-    return own or record.levelno >= std_logging.ERROR
+def _is_shown(record: std_logging.LogRecord) -> bool:
+    file = pathlib.Path(record.pathname)
+    is_raised_too = "orbax" in file.parts  # what it cannot write it logs with tracebacks
+    is_error = record.levelno >= std_logging.ERROR and not is_raised_too
+    return is_error or pathlib.Path(__file__).parents[1] in file.parents
 
 
 def run(main: Callable[[list[str]], None]) -> None:
@@ -43,7 +46,7 @@ def run(main: Callable[[list[str]], None]) -> None:
         if len(argv) > 1:
             sys.exit(f"error: unexpected argument {argv[1]!r}: flags are written --name=value")
         if logging.get_verbosity() <= logging.INFO:
-            logging.get_absl_handler().addFilter(_own_or_error)
+            logging.get_absl_handler().addFilter(_is_shown)
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):  # names of files may be anything
                 stream.reconfigure(errors="backslashreplace")
@@ -51,7 +54,9 @@ def run(main: Callable[[list[str]], None]) -> None:
         try:
             main(argv)
         except (InputError, OSError) as error:
-            sys.exit("error: " + " ".join(str(error).split()))
+            is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            remedy = "; make room, and start the same command again" if is_full else ""
+            sys.exit("error: " + " ".join(str(error).split()) + remedy)
         except StoppedError as stopped:
             print(f"stopped: {stopped}", file=sys.stderr)
             sys.exit(AGAIN)
@@ -92,8 +97,10 @@ def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None
         with partial.open("xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk names no file
+            error.filename = str(path)
         raise
 
 
@@ -103,6 +110,8 @@ def check_space(folder: str | os.PathLike[str], num_bytes: int) -> None:
         with tempfile.TemporaryFile(dir=folder) as probe:
             os.posix_fallocate(probe.fileno(), 0, num_bytes)
     except OSError as error:
+        if not pathlib.Path(folder).is_dir():
+            raise OSError(f"{folder}: was removed; nothing can be saved there") from error
         problem = f"no room for a checkpoint of {num_bytes:,} bytes ({error.strerror})"
         remedy = "free some space and start the same command again"
         raise OSError(f"{folder}: {problem}; {remedy}") from error

@@ -157,8 +157,13 @@ def _train_on(
         initial=start * options.batch_size,
         **{"unit": "pairs", "disable": writer is None, "mininterval": 1},
     )
-    manager = checkpoint.open_manager(workdir, keep=options.keep_checkpoints)
-    with StopNotice() as notice, progress, manager, writer or contextlib.nullcontext():
+    checkpoints = saved_state.opened(workdir, options.keep_checkpoints)
+    with (
+        StopNotice() as notice,
+        progress,
+        checkpoints as manager,
+        writer or contextlib.nullcontext(),
+    ):
         reports = StepReports(
             *(config, manager, writer, progress),
             workdir=workdir,

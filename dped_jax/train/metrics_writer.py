@@ -80,7 +80,7 @@ class MetricsWriter:
     def picture(self, step: int, image: np.ndarray) -> None:
         """Writes an (H, W, 3) uint8 RGB picture."""
         path = self._workdir / "samples" / f"{step:08d}.png"
-        cv2.imwrite(str(path), image[..., ::-1])
+        cli.write_atomically(path, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
         self._events.add(step, summary.image("samples", image, dataformats="HWC"))
 
     def __enter__(self) -> Self:

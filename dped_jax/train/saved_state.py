@@ -1,8 +1,11 @@
 """Training states in checkpoints: what resuming needs besides the model."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 from absl import logging
@@ -39,6 +42,19 @@ class Position:
     batches: Tree
     pending: list[dict[str, float]] = dataclasses.field(default_factory=list)
     is_unscored: bool = False
+
+
+@contextlib.contextmanager
+def opened(workdir: pathlib.Path, keep: int) -> Iterator[Any]:
+    """Opens the checkpoints of a workdir for writing, see `checkpoint.open_manager`."""
+    manager = checkpoint.open_manager(workdir, keep)
+    try:
+        yield manager
+    except BaseException:
+        with contextlib.suppress(Exception):  # a save under way, which fails for the same reason
+            manager.close()
+        raise
+    manager.close()
 
 
 def save_state(manager, state: TrainState, position: Position, metrics: dict | None) -> None:

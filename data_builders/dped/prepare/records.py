@@ -61,8 +61,10 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             (partial / name).write_bytes(data)
         if files:
             partial.rename(folder)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError):  # a full disk names no file
+            error.filename = os.fspath(folder)
         raise
 
 
