@@ -24,4 +24,4 @@ def test_enhance_on_a_full_disk_keeps_what_is_finished(tmp_path):
     (failed,) = re.findall(r"/disk/out/(.\.png)'$", result.stderr.strip())
     files = list((tmp_path / "kept/out").iterdir())
     assert {file.name for file in files} == {"a.png", "b.png", "c.png"} - {failed}
-    assert {photo_files.size(file) for file in files} == {(400, 300)}
+    assert {photo_files.size(file) for file in files} == {(300, 400)}
