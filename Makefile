@@ -1,5 +1,5 @@
-# make demo | web | test | test-all | lint | format | bench: each sets up what it needs, again when the
-# requirements changed. PYTHON=python3.13 make ... takes another interpreter, in a folder of its own.
+# make demo | web | test | test-all | lint | format | bench | stress: each sets up what it needs, again
+# when the requirements changed. PYTHON=python3.13 make ... takes another interpreter, in a folder of its own.
 PYTHON ?= python3
 VENV := .venv$(if $(filter-out file,$(origin PYTHON)),-$(notdir $(PYTHON)))
 RUN := $(VENV)/bin/python
@@ -18,7 +18,7 @@ QUICK := tests/models/test_networks.py tests/test_losses.py tests/test_metrics.p
 	tests/test_train_step.py tests/test_checkpoint.py tests/test_input_pipeline.py \
 	tests/enhance/test_tiles.py
 
-.PHONY: demo web test test-all quick lint format bench
+.PHONY: demo web test test-all quick lint format bench stress
 
 $(VENV)/installed: requirements.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -94,7 +94,11 @@ test-all:
 
 bench: $(VENV)/installed-dev
 	$(RUN) benchmarks/train.py
+	$(RUN) benchmarks/checkpoints.py
 	$(RUN) benchmarks/prepare.py
 	$(RUN) benchmarks/enhance.py
 	$(RUN) benchmarks/study.py
 	$(RUN) benchmarks/web.py
+
+stress: $(VENV)/installed-dev
+	$(RUN) benchmarks/stress.py
