@@ -1,5 +1,9 @@
-"""How much memory there is: the host's, or what a container is allowed (cgroups, both versions)."""
+"""How much memory there is, the host's or what a container is allowed (cgroups, both versions), and
+how what is freed is kept.
+"""
 
+import contextlib
+import ctypes
 import pathlib
 
 _PROC, _CGROUPS = pathlib.Path("/proc"), pathlib.Path("/sys/fs/cgroup")
@@ -36,3 +40,17 @@ def free_memory(proc: pathlib.Path = _PROC, cgroups: pathlib.Path = _CGROUPS) ->
             if allowed != "max":
                 free.append(int(allowed) - taken + int(stat[stat.index(inactive) + 1]))
     return max(0.0, min(free))
+
+
+def keep_freed_memory() -> None:
+    """Makes glibc keep what this process frees; without effect elsewhere.
+
+    Otherwise arrays go back to the system and are taken anew, page by page, in every training step.
+    To be called before JAX has started its threads.
+    """
+    m_trim_threshold, m_mmap_max, m_arena_max = -1, -4, -8  # of malloc.h
+    with contextlib.suppress(AttributeError):  # of another libc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(m_arena_max, 1)  # the one that can grow beyond 64 MB, for all threads
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, -1)  # never

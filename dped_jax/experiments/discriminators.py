@@ -16,6 +16,7 @@ from absl import flags
 
 from dped_jax import check_config, cli
 from dped_jax.cli import config_files
+from dped_jax.cli.memory import keep_freed_memory
 from dped_jax.experiments import training
 from dped_jax.pages import outputs, web_page
 from dped_jax.train.metrics_writer import read_metrics
@@ -109,6 +110,7 @@ def run(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
+    keep_freed_memory()
     run(FLAGS.config, pathlib.Path(FLAGS.output_dir))
 
 

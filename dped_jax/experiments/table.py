@@ -19,6 +19,7 @@ from absl import flags, logging
 
 from dped_jax import cli, input_pipeline
 from dped_jax.cli import InputError, config_files
+from dped_jax.cli.memory import keep_freed_memory
 from dped_jax.evaluate import held_out, perceptual
 from dped_jax.evaluate.batches import folder_batches, split_batches
 from dped_jax.evaluate.scores import (
@@ -255,6 +256,7 @@ def make_table(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> N
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
+    keep_freed_memory()
     make_table(FLAGS.config, pathlib.Path(FLAGS.output_dir))
 
 

@@ -16,6 +16,7 @@ from absl import flags
 
 from dped_jax import cli
 from dped_jax.cli import config_files
+from dped_jax.cli.memory import keep_freed_memory
 from dped_jax.train import hosts
 from dped_jax.train.loop import train
 
@@ -23,6 +24,7 @@ from dped_jax.train.loop import train
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
+    keep_freed_memory()
     workdir = pathlib.Path(FLAGS.workdir)
     processes = FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id
     seconds = {"connect_seconds": FLAGS.connect_seconds, "peer_seconds": FLAGS.peer_seconds}

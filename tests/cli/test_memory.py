@@ -1,6 +1,12 @@
-"""Memory that is free, by files as the kernel writes them."""
+"""Memory that is free, by files as the kernel writes them; what is freed stays with the process."""
+
+import platform
+import subprocess
+import sys
+import textwrap
 
 import pytest
+import tiny
 
 from dped_jax.cli.memory import free_memory
 
@@ -50,3 +56,43 @@ def test_a_full_group_has_nothing(proc, tmp_path):
     (proc / "self/cgroup").write_text("0::/\n")
     group(tmp_path / "cgroup", 2, "1000", 1200, 0)
     assert free_memory(proc, tmp_path / "cgroup") == 0
+
+
+FAULTS = """
+    import concurrent.futures
+    import resource
+    import sys
+
+    import numpy as np
+
+    from dped_jax.cli.memory import keep_freed_memory
+
+    def faults():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    def arrays():
+        sum(np.ones(2**size, np.uint8)[0] for size in (22, 27))
+
+    if "keep" in sys.argv:
+        keep_freed_memory()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        for call in (arrays, lambda: pool.submit(arrays).result()):
+            call()
+            before = faults()
+            for _ in range(3):
+                call()
+            print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's malloc is meant")
+def test_what_is_freed_is_not_taken_anew():
+    """Pages of arrays of 4 and 128 MB, three times over, in two threads."""
+
+    def measured(*arguments):
+        command = [sys.executable, "-c", textwrap.dedent(FAULTS), *arguments]
+        result = subprocess.run(command, cwd=tiny.ROOT, capture_output=True, text=True, check=True)
+        return [int(line) for line in result.stdout.split()]
+
+    assert min(measured()) > 100  # of 2 MB at most
+    assert max(measured("keep")) < 50
