@@ -7,13 +7,12 @@ of the protocol: `evaluate.protocols`.
 """
 
 import functools
-import operator
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dped_jax.images.pixels import check_images
+from dped_jax.kernels.filters import filter_valid, gaussian_weights, halve
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MIN_MS_SSIM_SIDE = 2 ** (len(MS_SSIM_WEIGHTS) - 1)
@@ -133,11 +132,11 @@ def ssim_scales(
             f"SSIM: both sides must have at least {smallest} pixels"
         )
     # Variances are E[x²] - E[x]²: centring the range keeps float32 from losing them in the squares.
-    a, b = ((jnp.asarray(x, jnp.float32) - 0.5) * _PEAK for x in (a, b))
+    a, b = ((jnp.asarray(x, jnp.float32).transpose(0, 3, 1, 2) - 0.5) * _PEAK for x in (a, b))
     terms = []
     for scale in range(scales):
         if scale:
-            a, b = _halve(a), _halve(b)
+            a, b = halve(a), halve(b)
         terms.append(_ssim_terms(a, b))
     contrast, similarity = zip(*terms, strict=True)
     return jnp.stack(contrast, axis=-1), jnp.stack(similarity, axis=-1)
@@ -162,57 +161,18 @@ def combine_scales(contrast: jax.Array, similarity: jax.Array) -> jax.Array:
 
 
 def _ssim_terms(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(contrast, ssim), each (N,), of images in [-127.5, 127.5] at one scale.
+    """(contrast, ssim), each (N,), of (N, C, H, W) images in [-127.5, 127.5] at one scale.
 
     On images with a side below 11 the Gaussian window shrinks to that side.
     """
-    window = min(_WINDOW, *a.shape[1:3])
-    moments = _gaussian_filter(jnp.concatenate([a, b, a * a, b * b, a * b], axis=-1), window)
-    mean_a, mean_b, square_a, square_b, product = jnp.split(moments, 5, axis=-1)
+    window = min(_WINDOW, *a.shape[2:])
+    weights = gaussian_weights(window, _SIGMA * window / _WINDOW)
+    mean_a, mean_b, square_a, square_b, product = (
+        filter_valid(x, weights) for x in (a, b, a * a, b * b, a * b)
+    )
     variances = square_a - mean_a**2 + square_b - mean_b**2
     contrast = (2.0 * (product - mean_a * mean_b) + _C2) / (variances + _C2)
     mean_a, mean_b = mean_a + 0.5 * _PEAK, mean_b + 0.5 * _PEAK
     luminance = (2.0 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
     pixels = (1, 2, 3)
     return contrast.mean(pixels), (luminance * contrast).mean(pixels)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _gaussian_filter(images: jax.Array, window: int) -> jax.Array:
-    """Separable Gaussian, 'valid' borders; sigma shrinks with the window.
-
-    Written as a sum of shifted images: on CPU a quarter of the time of XLA's depthwise convolution,
-    and on accelerators not subject to reduced-precision multiplications.
-    """
-    offsets = np.arange(window) - (window - 1) / 2
-    weights = np.exp(-(offsets**2) / (2 * (_SIGMA * window / _WINDOW) ** 2))
-    weights /= weights.sum()
-    for axis in (1, 2):
-        size = images.shape[axis] - window + 1
-        shifted = [
-            float(weight) * jax.lax.slice_in_dim(images, start, start + size, axis=axis)
-            for start, weight in enumerate(weights)
-        ]
-        images = functools.reduce(operator.add, shifted)
-    return images
-
-
-def _gaussian_filter_gradient(window: int, _: None, gradient: jax.Array) -> tuple[jax.Array]:
-    """The filter is symmetric: its transpose is itself, 'full' instead of 'valid'.
-
-    What JAX derives, a padded image for each of the shifts, takes ten times as long on CPU.
-    """
-    margin = (window - 1, window - 1)
-    return (_gaussian_filter(jnp.pad(gradient, ((0, 0), margin, margin, (0, 0))), window),)
-
-
-_gaussian_filter.defvjp(
-    lambda images, window: (_gaussian_filter(images, window), None), _gaussian_filter_gradient
-)
-
-
-def _halve(images: jax.Array) -> jax.Array:
-    """Means of 2x2 pixels, (N, H, W, C) → (N, ceil(H/2), ceil(W/2), C)."""
-    count, height, width, channels = images.shape
-    images = jnp.pad(images, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    return images.reshape(count, -(-height // 2), 2, -(-width // 2), 2, channels).mean((2, 4))

@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dped_jax.kernels.resampling import extend, upsample
 from dped_jax.models.layers import BIAS_INIT, Conv, WholeMean
 
 THUMBNAIL = 8  # pixels of the image to one of its thumbnail, in each direction
@@ -26,11 +27,6 @@ WINDOW = 13  # pixels of the thumbnail that hold a patch of 100x100, in each dir
 
 def _leaky_relu(x: jax.Array) -> jax.Array:
     return nn.leaky_relu(x, 0.2)
-
-
-def _extend(x: jax.Array, *sides: tuple[int, int]) -> jax.Array:
-    """Repeats the outermost pixels of (N, H, W, C); `sides` are (before, after) for H and W."""
-    return jnp.pad(x, ((0, 0), *sides, (0, 0)), mode="edge")
 
 
 def space_to_depth(x: jax.Array) -> jax.Array:
@@ -45,17 +41,6 @@ def depth_to_space(x: jax.Array) -> jax.Array:
     n, rows, columns, channels = x.shape
     x = x.reshape(n, rows, columns, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(n, 2 * rows, 2 * columns, channels // 4)
-
-
-def upsample(x: jax.Array) -> jax.Array:
-    """Doubles the resolution bilinearly, (N, H, W, C) to (N, 2H, 2W, C); pixels are squares."""
-    for axis in (1, 2):
-        size = x.shape[axis]
-        extended = _extend(x, *((1, 1) if i == axis else (0, 0) for i in (1, 2)))
-        before, after = (jax.lax.slice_in_dim(extended, i, i + size, axis=axis) for i in (0, 2))
-        pairs = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis=axis + 1)
-        x = pairs.reshape(*x.shape[:axis], 2 * size, *x.shape[axis + 1 :])
-    return x
 
 
 def _window_means(x: jax.Array, axis: int) -> jax.Array:
@@ -121,7 +106,7 @@ class UNet(nn.Module):
             # eight times as long for large images.
             strides = options.get("strides", 1)
             sizes, first = [length // strides for length in x.shape[1:3]], 2 - strides
-            x = layer(_extend(x, (1, 1), (1, 1)))
+            x = layer(extend(x, (1, 1), (1, 1)))
             for axis, size in enumerate(sizes, start=1):
                 x = jax.lax.slice_in_dim(x, first, first + size, axis=axis)
             return x
@@ -135,7 +120,7 @@ class UNet(nn.Module):
             return nn.Dense(features, use_bias=use_bias, name=name, **options)(x)
 
         height, width = images.shape[1:3]
-        pixels = _extend(images, (0, -height % self.stride), (0, -width % self.stride)) - 0.5
+        pixels = extend(images, (0, -height % self.stride), (0, -width % self.stride)) - 0.5
         widths = [self.width * 2**i for i in range(self.num_levels)]
 
         levels = [two_convs("down0", space_to_depth(pixels), widths[0])]
