@@ -95,6 +95,7 @@ test-all:
 bench: $(VENV)/installed-dev
 	$(RUN) benchmarks/train.py
 	$(RUN) benchmarks/checkpoints.py
+	$(RUN) benchmarks/pytorch_steps.py
 	$(RUN) benchmarks/prepare.py
 	$(RUN) benchmarks/enhance.py
 	$(RUN) benchmarks/study.py

@@ -2,8 +2,12 @@
 
 import importlib.util
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 import tiny
+import torch
 
 from dped_jax import checkpoint
 from dped_jax.images import photo_files
@@ -23,6 +27,24 @@ def test_peak_memory_is_the_commands_own(tmp_path):
     held = np.ones(3_000_000_000, np.uint8)  # of this process, far beyond the command's
     measured = benchmark("enhance").run_command(workdir, tmp_path / "a.png", [])
     assert 0.1 < measured["peak_gb"] < held.nbytes / 2e9
+
+
+@pytest.mark.parametrize("case", ["release:2", "mobile:2"])
+def test_the_step_in_pytorch_is_ours(case, tmp_path, monkeypatch):
+    """Losses of three steps, which depend on gradients and optimisers.
+
+    They may differ by a hundredth of what a step changes: rounding is far below, and a term or a
+    factor left out far above.
+    """
+    monkeypatch.setattr(jax.random, "bernoulli", lambda key, shape: jnp.ones(shape, bool))
+    monkeypatch.setattr(torch, "rand", torch.zeros)  # below 1/2: the labels are all True, too
+    steps = benchmark("pytorch_steps")
+    config = steps.config_of(case)
+    config.generator.update({"width": 4, "num_blocks": 1, "kernel_init": "he_normal"})
+    config.discriminator.width = 1 / 16
+    made = [make(config, tmp_path) for make in (steps.make_ours, steps.make_pytorch)]
+    ours, theirs = np.array([[step() for _ in range(3)] for step in made])
+    assert np.abs(ours - theirs).max() < 0.01 * np.abs(np.diff(ours)).min(), (ours, theirs)
 
 
 def test_the_configs_of_the_table_exist():
