@@ -23,9 +23,12 @@ def conv_general_dilated(
     x: jax.Array, kernel: jax.Array, window_strides: Any, padding: Any, **options: Any
 ) -> jax.Array:
     """`jax.lax.conv_general_dilated` as `nn.Conv` calls it, with a faster gradient on CPU."""
-    plain = x.ndim == 4 and x.dtype == jnp.float32 and set(window_strides) == {1}
-    dilated = {*options["lhs_dilation"], *options["rhs_dilation"]} != {1}
-    if not plain or dilated or options["feature_group_count"] != 1:
+    plain = x.ndim == 4 and {*options["lhs_dilation"], *options["rhs_dilation"]} == {1}
+    if not plain or options["feature_group_count"] != 1:
+        return lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
+    if x.dtype != jnp.float32 or set(window_strides) != {1}:
+        if padding == "VALID":
+            return _valid(x, kernel, tuple(window_strides), options["precision"])
         return lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
     if isinstance(padding, str):
         size = x.shape[1:3], kernel.shape[:2], window_strides
@@ -36,7 +39,28 @@ def conv_general_dilated(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _conv(padding: Padding, precision: Any, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    if padding == ((0, 0), (0, 0)):
+        return _valid(x, kernel, (1, 1), precision)
     return _plain(padding, precision, x, kernel)
+
+
+def _valid(x: jax.Array, kernel: jax.Array, strides: Any, precision: Any) -> jax.Array:
+    """A convolution without padding: one whose zeros enter only what is cut off.
+
+    On CPU, without it XLA takes two to eight times as long for large images.
+    """
+    sizes = kernel.shape[:2]
+    sides = [
+        (0, k - 1) if step > 1 else ((k - 1) // 2, k // 2)
+        for k, step in zip(sizes, strides, strict=True)
+    ]
+    y = lax.conv_general_dilated(
+        x, kernel, strides, sides, dimension_numbers=NHWC, precision=precision
+    )
+    for axis, (before, _) in enumerate(sides, start=1):
+        size = (x.shape[axis] - sizes[axis - 1]) // strides[axis - 1] + 1
+        y = lax.slice_in_dim(y, before, before + size, axis=axis)
+    return y
 
 
 def _plain(padding: Padding, precision: Any, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -46,7 +70,7 @@ def _plain(padding: Padding, precision: Any, x: jax.Array, kernel: jax.Array) ->
 
 
 def _forward(padding: Padding, precision: Any, x: jax.Array, kernel: jax.Array) -> Any:
-    return _plain(padding, precision, x, kernel), (x, kernel)
+    return _conv(padding, precision, x, kernel), (x, kernel)
 
 
 def _backward(padding: Padding, precision: Any, kept: Any, gradient: jax.Array) -> Any:
