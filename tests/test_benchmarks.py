@@ -58,7 +58,7 @@ def test_what_is_asked_of_mobile_is_judged(tmp_path, monkeypatch, capsys):
     def run_command(workdir, photo, flags):
         seen.append((workdir.name, photo.stem))
         seconds = {"mobile": 5.0, "released": 59.0}[workdir.name]
-        return {"seconds": seconds, "cpu": 2 * seconds, "peak_gb": 1.1 if "12" in str(photo) else 3}
+        return {"seconds": seconds, "cpu": 2 * seconds, "peak_gb": 1.1 if photo.stem == "12" else 3}
 
     monkeypatch.setattr(enhance, "run_command", run_command)
     monkeypatch.setattr(enhance, "make_photo", lambda *_: None)
