@@ -88,12 +88,23 @@ def map_steps(
         donate_argnums=0,
     )
 
+    axis = int(feed.axis is not None)  # of the steps
+
+    @jax.jit
+    def parts_of(inputs):
+        num = jax.tree.leaves(inputs)[0].shape[axis]
+        split = jax.tree.map(lambda x: jnp.split(x, num, axis), inputs)
+        return [jax.tree.map(lambda _, x, k=k: x[k], inputs, split) for k in range(num)]
+
+    @jax.jit
+    def joined(logged):
+        return jax.tree.map(lambda *steps: jnp.concatenate(steps), *logged)
+
     def one_by_one(state, inputs, vgg_params, held):
-        axis, logged = int(feed.axis is not None), []
-        for k in range(jax.tree.leaves(inputs)[0].shape[axis]):
-            part = jax.tree.map(lambda x, k=k: x[:, k : k + 1] if axis else x[k : k + 1], inputs)
+        logged = []
+        for part in parts_of(inputs):
             state, metrics = mapped(state, part, vgg_params, held)
             logged.append(metrics)
-        return state, jax.tree.map(lambda *steps: jnp.concatenate(steps), *logged)
+        return state, joined(logged)
 
     return one_by_one if on_cpu else mapped
