@@ -146,8 +146,13 @@ def _train_on(
     batches = feed.iterate()
     if position:
         batches.set_state(position.batches)
-    writer = MetricsWriter(workdir, start) if jax.process_index() == 0 else None
-    if position and position.is_unscored:  # a run before was stopped in its validation
+    # A run before was stopped in its validation, and none since has made up for it.
+    is_left = (
+        bool(position and position.is_unscored) and start not in checkpoint.read_scores(workdir)[0]
+    )
+    told = start, "train" if is_left else "validation"
+    writer = MetricsWriter(workdir, *told) if jax.process_index() == 0 else None
+    if is_left:
         left = validate(state)
         if writer:
             report_validation(writer, start, left, samples(state))

@@ -30,20 +30,21 @@ Curve = list[tuple[float, float]]  # (step, value)
 class MetricsWriter:
     """Writes scalars to metrics.jsonl and TensorBoard, pictures to samples/ and TensorBoard."""
 
-    def __init__(self, workdir: pathlib.Path, step: int):
-        """Goes on after `step`; what an interrupted run wrote after it is dropped."""
+    def __init__(self, workdir: pathlib.Path, step: int, group: str = "validation"):
+        """Goes on after the lines of `step` up to this group; what a run wrote after is dropped."""
         self._workdir = workdir
         lines = workdir / "metrics.jsonl"
         if lines.exists():
             written = lines.read_text(errors="replace").splitlines(keepends=True)
-            steps = [_step_of(line) for line in written]
-            if None in steps[:-1]:  # the last one may have been cut off by a kill
+            places = [_place_of(line) for line in written]
+            if None in places[:-1]:  # the last one may have been cut off by a kill
                 unreadable = workdir / "unreadable"
                 unreadable.mkdir(exist_ok=True)
                 shutil.copy(lines, unreadable)
                 logging.warning("%s: damaged lines are left out; as it was: %s", lines, unreadable)
+            last = step, group  # in the order in which a step writes them, and of the alphabet
             kept = (
-                line for line, s in zip(written, steps, strict=True) if s is not None and s <= step
+                line for line, place in zip(written, places, strict=True) if place and place <= last
             )
             cli.write_atomically(lines, "".join(kept))
         (workdir / "samples").mkdir(exist_ok=True)
@@ -108,10 +109,11 @@ class _Events(EventsWriter):
         self.write_event(Event(wall_time=time.time(), step=step, summary=values))
 
 
-def _step_of(line: str) -> int | None:
-    """The step of a line, None where it cannot be read."""
+def _place_of(line: str) -> tuple[int, str] | None:
+    """The step and the group of a line, None where it cannot be read."""
     try:
-        return int(json.loads(line)["step"])
+        fields = json.loads(line)
+        return int(fields["step"]), str(fields["group"])
     except (ValueError, KeyError, TypeError):
         return None
 
