@@ -9,7 +9,7 @@ Arrays of another shape, dtype or range are a ValueError.
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
+import scipy.special
 
 from dped_jax import metrics
 from dped_jax.images.pixels import check_images
@@ -39,7 +39,7 @@ def release_blur_kernel() -> np.ndarray:
     """
     size, num_sigmas = 21, 3
     half = num_sigmas + (2 * num_sigmas + 1) / size / 2
-    masses = np.diff(scipy.stats.norm.cdf(np.linspace(-half, half, size + 1)))
+    masses = np.diff(scipy.special.ndtr(np.linspace(-half, half, size + 1)))
     return np.sqrt(masses) / np.sqrt(masses).sum()
 
 

@@ -112,7 +112,9 @@ def create_train_state(config: ml_collections.ConfigDict, key: jax.Array) -> Tra
     def init(network, network_key, channels):
         size = config.data.crop or 100
         images = jnp.zeros((1, size, size, channels), jnp.float32)
-        variables = jax.jit(network.init)(network_key, images)
+        # For a CPU, XLA would optimise for ten seconds what takes a millisecond, once.
+        fast = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+        variables = jax.jit(network.init, compiler_options=fast)(network_key, images)
         params = variables["params"]
         return NetworkState(params, variables.get("batch_stats", {}), optimizer.init(params))
 

@@ -15,9 +15,6 @@ import jax
 import ml_collections
 import numpy as np
 from absl import logging
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from dped_jax import cli
 from dped_jax.cli import InputError
@@ -32,6 +29,8 @@ class MetricsWriter:
 
     def __init__(self, workdir: pathlib.Path, step: int, group: str = "validation"):
         """Goes on after the lines of `step` up to this group; what a run wrote after is dropped."""
+        from dped_jax.train.events import Events  # not for who reads metrics only
+
         self._workdir = workdir
         lines = workdir / "metrics.jsonl"
         if lines.exists():
@@ -49,7 +48,7 @@ class MetricsWriter:
             cli.write_atomically(lines, "".join(kept))
         (workdir / "samples").mkdir(exist_ok=True)
         self._lines = lines.open("a", buffering=1)
-        self._events = _Events(workdir, step)
+        self._events = Events(workdir, step)
         self._since, self.save_seconds = time.monotonic(), 0.0
 
     def scalars(self, step: int, group: str, values: dict[str, float]) -> None:
@@ -57,7 +56,7 @@ class MetricsWriter:
         line = {"step": step, "group": group, "time": round(time.time(), 3)} | values
         self._lines.write(json.dumps(line) + "\n")
         for name, value in values.items():
-            self._events.add(step, summary.scalar(f"{group}/{name}", value))
+            self._events.scalar(step, f"{group}/{name}", value)
         self._events.flush()
         self._since = time.monotonic()
 
@@ -82,7 +81,7 @@ class MetricsWriter:
         """Writes an (H, W, 3) uint8 RGB picture."""
         path = self._workdir / "samples" / f"{step:08d}.png"
         cli.write_atomically(path, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
-        self._events.add(step, summary.image("samples", image, dataformats="HWC"))
+        self._events.picture(step, "samples", image)
 
     def __enter__(self) -> Self:
         return self
@@ -91,22 +90,6 @@ class MetricsWriter:
         with contextlib.suppress(OSError) if error[0] else contextlib.nullcontext():
             self._lines.close()
             self._events.close()
-
-
-class _Events(EventsWriter):
-    """A file of TensorBoard events, written at once: the library's own thread dies on a full disk,
-    and then everything waits for it.
-    """
-
-    def __init__(self, workdir: pathlib.Path, step: int):
-        """Goes on after `step`: TensorBoard drops what an interrupted run wrote after it."""
-        super().__init__(str(workdir / "events"))
-        start = SessionLog(status=SessionLog.START)
-        self.write_event(Event(wall_time=time.time(), step=step + 1, session_log=start))
-
-    def add(self, step: int, values: Any) -> None:
-        """Writes a summary of `tensorboardX.summary`."""
-        self.write_event(Event(wall_time=time.time(), step=step, summary=values))
 
 
 def _place_of(line: str) -> tuple[int, str] | None:
