@@ -75,8 +75,9 @@ format: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
+# Each worker takes neighbouring files, which share fixtures, until the others run out of theirs.
 test: $(VENV)/installed-dev
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
 
 quick: $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check "pytest>=8.3"

@@ -13,6 +13,7 @@ from dped_jax.cli import InputError
 from dped_jax.models import generator
 from dped_jax.models.discriminator import make_discriminator
 from dped_jax.models.generator import make_generator
+from dped_jax.train.loop import train
 
 NUMBERS = (-1.0, math.nan, math.inf, "abc", None)
 COUNTS = (0, -1, 2.5, "abc", True)
@@ -219,18 +220,26 @@ def test_the_command_writes_nothing_and_the_corrected_one_runs_in_the_same_workd
 ):
     """What can be noticed at once, and what only when files are read; flags: test_config_files."""
     fields = flatten_dict(tiny_config.to_dict(), sep=".")
-    fields |= {"train.num_steps": 1, "train.eval_every_steps": 1}
+    fields |= {"train.num_steps": 1, "train.eval_every_steps": 1, "loss.texture": 0.0}
     right = [f"--config.{name}={value}" for name, value in fields.items()]
     right += [f"--workdir={tmp_path / 'w'}"]
     for wrong, words in (
-        (["--config.train.batch_size=0"], "config.train.batch_size=0: use a whole number"),
-        (["--config.compute_dtype=float33"], "config.compute_dtype='float33': use float32"),
-        (["--config.loss.content=1", "--config.vgg.weights=a.mat"], "'a.mat': no such file"),
-        (["--config.train.init_from=nowhere"], "nowhere"),
-        (["--workdir="], "--workdir=: empty"),
-        (["--num_devices=3"], "--num_devices=3: config.train.batch_size=4 divides among"),
+        ({"train.batch_size": 0}, "config.train.batch_size=0: use a whole number"),
+        ({"compute_dtype": "float33"}, "config.compute_dtype='float33': use float32"),
+        ({"loss.content": 1.0, "vgg.weights": "a.mat"}, "'a.mat': no such file"),
+        ({"train.init_from": "nowhere"}, "nowhere"),
     ):
-        result = tiny.command("dped_jax.train", *right, *wrong)
+        config = tiny_config.copy_and_resolve_references()
+        config.update_from_flattened_dict(wrong)
+        with pytest.raises(InputError, match=words):
+            train(config, tmp_path / "w")
+        assert list(tmp_path.iterdir()) == []
+    for flag, words in (
+        ("--config.train.batch_size=0", "config.train.batch_size=0: use a whole number"),
+        ("--workdir=", "--workdir=: empty"),
+        ("--num_devices=3", "--num_devices=3: config.train.batch_size=4 divides among"),
+    ):
+        result = tiny.command("dped_jax.train", *right, flag)
         tiny.assert_one_line_error(result, words)
         assert list(tmp_path.iterdir()) == []
     result = tiny.command("dped_jax.train", *right)

@@ -24,11 +24,16 @@ def make_discriminator_eval_step(
     """Builds the discriminator as it is judged, with batch norm's running statistics.
 
     The returned `step(variables, enhanced, dslr)` takes (N, H, W, 3) float32 images in [0, 1] and
-    gives the accuracy on each pair, (N,) float32 in {0, 0.5, 1}: each is asked with both labels.
+    gives the accuracy on each pair, (N,) float32 in {0, 0.5, 1}: each is asked with both labels. A
+    discriminator of crops sees those in the middle.
     """
     discriminator = make_discriminator(config)
 
     def step(variables, enhanced, dslr):
+        if size := config.data.crop:
+            top, left = ((side - size) // 2 for side in enhanced.shape[1:3])
+            enhanced, dslr = (x[:, top:, left:][:, :size, :size] for x in (enhanced, dslr))
+
         def is_right(label):
             labels = jnp.full(enhanced.shape[0], label)
             shown = discriminator_input(config, enhanced, dslr, labels)

@@ -1,6 +1,7 @@
 """Generated patches, folders of them, and the commands run as a user runs them."""
 
 import functools
+import hashlib
 import pathlib
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from generated_patches import ROOT, encode_patch
 
-from data_builders.dped.prepare import alignment
+from data_builders.dped.prepare import alignment, homography
 
 
 @pytest.fixture
@@ -82,7 +83,32 @@ def run_command() -> Callable[..., subprocess.CompletedProcess]:
 
 
 @pytest.fixture(scope="session")
-def city100(shared_data) -> list[tuple[np.ndarray, np.ndarray]]:
+def matches_kept():
+    """Keeps the keypoints and matches of photos, which cost seconds a pair, for other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((homography, "find_keypoints"), (alignment, "match_keypoints")):
+            patch.setattr(module, name, with_results_kept(getattr(module, name)))
+        yield
+
+
+def with_results_kept(function):
+    """The function of photos and numbers, which gives again what it gave for the same ones."""
+    results = {}
+
+    @functools.wraps(function)
+    def keeping(*arguments):
+        constants = homography.CONTRASTS, homography.DETECTION_PIXELS  # which tests change
+        contents = (hashlib.sha256(np.ascontiguousarray(each)).digest() for each in arguments)
+        key = constants, *map(np.shape, arguments), *contents
+        if key not in results:
+            results[key] = function(*arguments)
+        return results[key]
+
+    return keeping
+
+
+@pytest.fixture(scope="session")
+def city100(shared_data, matches_kept) -> list[tuple[np.ndarray, np.ndarray]]:
     """16 real photo pairs of a phone and a DSLR camera, not aligned, each (H, W, 3) uint8 RGB."""
     folder = shared_data / "city100"
     stems = sorted(file.stem for file in (folder / "phone").iterdir())

@@ -20,43 +20,47 @@ from dped_jax.models.generator import make_generator
 COLUMNS = ("macs_per_pixel", "parameters", "minutes", "seconds")
 
 
-@pytest.fixture
-def config(tiny_data, tiny_config, tmp_path, monkeypatch):
+def frame(data_dir, folder):
     """Two trained networks, a given one and a folder of pictures, trained for 0.1 minutes."""
-    monkeypatch.setattr(costs, "PHOTO", (30, 40))
     config = table2.frame("Networks", split="test", step="newest")
-    config.phones, config.data_dir, config.seeds = ("custom",), str(tiny_data), (0, 1)
+    config.phones, config.data_dir, config.seeds = ("custom",), str(data_dir), (0, 1)
     config.minutes, config.costs, config.num_pictures = 0.1, COLUMNS, 1
     for name, width in (("narrow", 4), ("wide", 6)):
-        model = tiny_config.copy_and_resolve_references()
+        model = tiny.tiny_config(data_dir)
         model.loss.texture = 0.0
         model.generator.width = width
         model.train.schedule = "cosine"
         model.train.warmup_steps = model.train.get_ref("num_steps") // 3
         config.methods[name] = table2.method(name.title(), model)
-    tiny.write_model(tmp_path / "given", *tiny.random_generator())
-    config.methods.given = table2.method("Given", workdir=str(tmp_path / "given"))
+    tiny.write_model(folder / "given", *tiny.random_generator())
+    config.methods.given = table2.method("Given", workdir=str(folder / "given"))
     config.methods.absent = table2.method("Absent", enhanced_dir="nowhere")
     config.rows = ("narrow", "wide", "given", "absent")
     return config
 
 
-@pytest.fixture
-def speeds(monkeypatch):
-    """Stands for this machine: narrow networks make twice the steps; lists what was measured."""
-    asked = []
+@pytest.fixture(scope="module")
+def made(tiny_data, tmp_path_factory):
+    """(config, where its table is, widths whose speed was measured).
+
+    Stands for this machine: narrow networks make twice the steps.
+    """
+    folder, asked = tmp_path_factory.mktemp("costs"), []
 
     def steps_per_second(model):
         asked.append(model.generator.width)
         return {4: 2.0, 6: 1.0}[asked[-1]]
 
-    monkeypatch.setattr(training, "steps_per_second", steps_per_second)
-    return asked
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(costs, "PHOTO", (30, 40))
+        patch.setattr(training, "steps_per_second", steps_per_second)
+        config = frame(tiny_data, folder)
+        table.make_table(config, folder / "out")
+        yield config, folder / "out", asked
 
 
-def test_equal_times_are_steps_by_speed_and_measured_once(config, speeds, tmp_path):
-    out = tmp_path / "out"
-    table.make_table(config, out)
+def test_equal_times_are_steps_by_speed_and_measured_once(made, monkeypatch):
+    config, out, speeds = made
     assert speeds == [4, 6]
     for name, steps in (("narrow", 12), ("wide", 6)):  # of 6 seconds
         for seed in (0, 1):
@@ -65,25 +69,26 @@ def test_equal_times_are_steps_by_speed_and_measured_once(config, speeds, tmp_pa
             assert checkpoint.read_config(workdir).train.warmup_steps == steps // 3
     written = {path: path.stat().st_mtime_ns for path in out.glob("models/*/metrics.jsonl")}
     assert len(written) == 4
+    monkeypatch.setattr(costs, "photo_seconds", lambda *_: pytest.fail("measured again"))
     table.make_table(config, out)
     assert speeds == [4, 6]
     assert written == {path: path.stat().st_mtime_ns for path in out.glob("models/*/metrics.jsonl")}
+    config = config.copy_and_resolve_references()
     config.minutes = 0.2
     with pytest.raises(InputError, match=r"with another configuration: train\.num_steps"):
         table.make_table(config, out)
 
 
-def test_costs_are_those_of_the_models(config, speeds, tmp_path, monkeypatch):
-    out = tmp_path / "out"
-    table.make_table(config, out)
+def test_costs_are_those_of_the_models(made):
+    config, out, _ = made
     found = json.loads((out / "results.json").read_text())["phones"]["custom"]["methods"]
     kept = json.loads((out / "measured.json").read_text())["seconds for 12 MP"]
     for name, workdir in (
         ("narrow", out / "models/narrow_custom_0"),
         ("wide", out / "models/wide_custom_1"),
-        ("given", tmp_path / "given"),
+        ("given", config.methods.given.workdir),
     ):
-        network = make_generator(checkpoint.read_config(workdir))
+        network = make_generator(checkpoint.read_config(pathlib.Path(workdir)))
         assert found[name]["macs_per_pixel"] == macs_per_pixel(network)
         width = network.width  # two convs of 9 and four of 3 pixels, biases, a norm's scale, shift
         norms = 4 * width if name != "given" else 4 * width + 2 * width  # biases before instance
@@ -104,9 +109,6 @@ def test_costs_are_those_of_the_models(config, speeds, tmp_path, monkeypatch):
     assert f"<td>{found['wide']['parameters']:,.0f}</td>" in page
     assert "custom: quality against cost" in page
     assert cv2.imread(str(out / "custom/quality.png")).std() > 10
-
-    monkeypatch.setattr(costs, "photo_seconds", lambda *_: pytest.fail("measured again"))
-    table.make_table(config, out)
 
 
 def test_a_training_takes_the_sum_of_what_it_logged(tmp_path, tiny_config):
@@ -166,7 +168,8 @@ def test_scores_and_costs_are_where_they_are_drawn(monkeypatch):
         ({"costs": ("weight",)}, r"config\.costs=.*: give at least 0, as a tuple: use macs_per_"),
     ],
 )
-def test_bad_config(config, tmp_path, fields, message):
+def test_bad_config(tiny_data, tmp_path, fields, message):
+    config = frame(tiny_data, tmp_path)
     config.update(fields)
     with pytest.raises(InputError, match=message):
         table.make_table(config, tmp_path / "out")

@@ -8,7 +8,6 @@ import shutil
 import jax
 import numpy as np
 import pytest
-import tiny
 
 from dped_jax import checkpoint
 from dped_jax.cli import InputError
@@ -22,30 +21,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, tiny_data):
-    """(config, workdir) of four steps with checkpoints 1 to 4, of which 2 and 4 are scored."""
-    config = tiny.tiny_config(tiny_data)
-    config.train.keep_checkpoints = 4
-    workdir = tmp_path_factory.mktemp("run") / "w"
-    train(config, workdir)
-    return config, workdir
-
-
-@pytest.fixture
-def run(trained, tmp_path):
-    """A copy of it, to be damaged."""
-    config, workdir = trained
-    return config.copy_and_resolve_references(), shutil.copytree(workdir, tmp_path / "w")
+def fresh(trained):
+    """A state that nothing was restored into."""
+    return create_train_state(trained[0], jax.random.PRNGKey(0))
 
 
 def flip(file) -> None:
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-
-
-def restored(config, workdir):
-    return saved_state.restore_state(workdir, create_train_state(config, jax.random.PRNGKey(0)))
 
 
 def assert_equal(state, step, workdir):
@@ -56,8 +40,8 @@ def assert_equal(state, step, workdir):
         np.testing.assert_array_equal(found[name], array)
 
 
-def test_a_flipped_bit_in_any_file_of_a_checkpoint(trained, tmp_path):
-    config, whole = trained
+def test_a_flipped_bit_in_any_file_of_a_checkpoint(trained, fresh, tmp_path):
+    _, whole = trained
     files = sorted(f for f in (whole / "checkpoints/4").rglob("*") if f.is_file())
     assert len(files) > 10
     put_aside = 0
@@ -69,7 +53,7 @@ def test_a_flipped_bit_in_any_file_of_a_checkpoint(trained, tmp_path):
             assert step == 4
         except InputError as error:
             assert "checkpoints/4: damaged" in str(error)  # noqa: PT017
-        state, position = restored(config, workdir)
+        state, position = saved_state.restore_state(workdir, fresh)
         step = int(state.step)
         put_aside += (workdir / "unreadable").exists()
         assert step == 4 or (workdir / "unreadable/4").is_dir()
@@ -96,12 +80,12 @@ def test_damaged_scores_do_not_decide_what_is_best(run, content):
     assert checkpoint.list_steps(workdir)[-1] == 5
 
 
-def test_the_same_step_is_put_aside_twice(run):
-    config, workdir = run
+def test_the_same_step_is_put_aside_twice(run, fresh):
+    _, workdir = run
     for name in ("4", "4.1", "4.2"):
         shutil.rmtree(workdir / "checkpoints/4/training")
         (workdir / "checkpoints/4/training").mkdir()
-        state, _ = restored(config, workdir)
+        state, _ = saved_state.restore_state(workdir, fresh)
         assert int(state.step) == 3
         assert (workdir / "unreadable" / name).is_dir()
         shutil.copytree(workdir / "checkpoints/3", workdir / "checkpoints/4")

@@ -21,7 +21,7 @@ from dped_jax.train.feeds import StreamedBatches
 from dped_jax.train_state import create_train_state
 
 BATCH_SIZE, SIZE, NUM_STEPS = 50, 20, 3
-USED = {1: 1, 2: 2, 4: 2, 8: 5}  # of so many devices, the most that divide the paper's batch
+USED = {1: 1, 4: 2, 8: 5}  # of so many devices, the most that divide the paper's batch
 
 
 @pytest.mark.parametrize(("batch_size", "used"), [(50, 2), (8, 4), (6, 3), (7, 1), (1, 1)])
@@ -75,7 +75,9 @@ def run(present):
         steps = map_steps(config, devices, feed)
         state = create_train_state(config, jax.random.PRNGKey(1))
         state = jax.tree.map(lambda x: jnp.float64(x) if x.dtype == np.float32 else x, state)
-        state, vgg_params = replicate((state, vgg_files.random_vgg_params(0)), devices)
+        vgg_params = vgg_files.random_vgg_params(0)
+        used = {name: vgg_params[name] for name in ("input_scale", "input_mean", "conv1_1")}
+        state, vgg_params = replicate((state, used), devices)
         arrays = {"devices": np.array(len(devices))}
         for k in range(1, NUM_STEPS + 1):
             state, _ = steps(state, feed.place([batch(k)]), vgg_params, feed.held)
@@ -111,7 +113,7 @@ def runs(tmp_path_factory):
     return {num: dict(np.load(folder / f"{num}.npz")) for num in USED}
 
 
-@pytest.mark.parametrize("num", [2, 4, 8])
+@pytest.mark.parametrize("num", [4, 8])
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
 def test_the_parameters_do_not_depend_on_the_number_of_devices(runs, network, num):
     """Nor do the gradients, since Adam hides a factor: its first moment is linear in them.

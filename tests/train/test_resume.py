@@ -28,22 +28,6 @@ FREE = {
 }
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory, tiny_data):
-    """A run of four steps: (config, workdir). To be copied before it is trained on."""
-    workdir = tmp_path_factory.mktemp("run") / "workdir"
-    config = tiny.tiny_config(tiny_data)
-    train(config, workdir)
-    return config, workdir
-
-
-@pytest.fixture
-def run(trained, tmp_path):
-    config, workdir = trained
-    shutil.copytree(workdir, tmp_path / "w")
-    return config.copy_and_resolve_references(), tmp_path / "w"
-
-
 def history(workdir):
     return list(map(json.loads, (workdir / "config_history.jsonl").read_text().splitlines()))
 
