@@ -58,8 +58,8 @@ def start(config):
 def early_vgg_params():
     """Random ones up to relu2_2: of all 20 million, every step would be given copies."""
     params = vgg_files.random_vgg_params(0)
-    names = ("input_scale", "input_mean", "conv1_1", "conv1_2", "conv2_1", "conv2_2")
-    return {name: params[name] for name in names}
+    later = tuple(f"conv{block}" for block in (3, 4, 5))
+    return {name: None if name.startswith(later) else value for name, value in params.items()}
 
 
 def run(config, state, num_devices, num_steps=NUM_STEPS):

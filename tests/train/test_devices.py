@@ -76,8 +76,9 @@ def run(present):
         state = create_train_state(config, jax.random.PRNGKey(1))
         state = jax.tree.map(lambda x: jnp.float64(x) if x.dtype == np.float32 else x, state)
         vgg_params = vgg_files.random_vgg_params(0)
-        used = {name: vgg_params[name] for name in ("input_scale", "input_mean", "conv1_1")}
-        state, vgg_params = replicate((state, used), devices)
+        for name in set(vgg_params) - {"input_scale", "input_mean", "conv1_1"}:
+            vgg_params[name] = None  # not used
+        state, vgg_params = replicate((state, vgg_params), devices)
         arrays = {"devices": np.array(len(devices))}
         for k in range(1, NUM_STEPS + 1):
             state, _ = steps(state, feed.place([batch(k)]), vgg_params, feed.held)

@@ -147,6 +147,7 @@ def test_a_second_training_in_a_workdir_is_refused(config, tmp_path, monkeypatch
 
 
 def test_what_is_not_finite_is_left_for_inspection(config, tmp_path):
+    config.loss.texture = 1.0
     config.train.learning_rate = 1e25
     config.train.checkpoint_every_steps = 1
     with pytest.raises(InputError, match=r"step \d: .* not finite; .*w/not_finite.json") as error:
