@@ -79,13 +79,18 @@ def test_same_command_trains_no_more(run):
     assert metrics.stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("architecture", ["bi_channel", "counterpart", "single_channel"])
-def test_accuracy_asks_with_both_labels(architecture, real_pairs):
+@pytest.mark.parametrize(
+    ("architecture", "crop"), [("bi_channel", 0), ("counterpart", 0), ("single_channel", 50)]
+)
+def test_accuracy_asks_with_both_labels(architecture, crop, real_pairs):
+    """Of whole patches, or of the middle where a training takes crops."""
     config = tiny.tiny_config("nowhere")
+    config.data.crop = crop
     config.discriminator.architecture, config.discriminator.width = architecture, 1 / 16
     network = make_discriminator(config)
     phone, dslr = (np.float32(images) / 255 for images in real_pairs)
-    gray = [np.asarray(to_grayscale(images)) for images in (phone, dslr)]
+    middle = slice(25, 75) if crop else slice(None)
+    gray = [np.asarray(to_grayscale(images[:, middle, middle])) for images in (phone, dslr)]
     shown = [gray[1], gray[0]]
     if architecture == "bi_channel":
         shown = [np.concatenate([gray[1], gray[0]], -1), np.concatenate(gray, -1)]

@@ -3,10 +3,13 @@
 import errno
 import json
 import struct
+import subprocess
+import sys
 import time
 
 import jax
 import pytest
+import tiny
 from tensorboardX.proto import event_pb2
 
 from configs import paper
@@ -35,6 +38,18 @@ def events_of(workdir) -> dict[str, list[tuple[int, float]]]:
             points.setdefault(value.tag, []).append((event.step, value.simple_value))
         data = data[16 + length :]
     return points
+
+
+def test_events_are_written_without_pytorch():
+    """TensorboardX imports it where it is installed, for seconds in which a training waits."""
+    program = "import sys, dped_jax.train.__main__, dped_jax.train.events; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tiny.ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = done.stdout.split()
+    assert "tensorboardX.summary" in loaded
+    assert "torch" not in loaded
+    assert "scipy.stats" not in loaded
 
 
 def test_lines_tell_time_learning_rate_and_speed(tmp_path, config):
