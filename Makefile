@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv$(if $(filter-out file,$(origin PYTHON)),-$(notdir $(PYTHON)))
 RUN := $(VENV)/bin/python
+# Each worker takes neighbouring files, which share fixtures, until the others run out of theirs.
+PYTEST := $(RUN) -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
 DEMO := runs/demo
 # Of make web: what dped_jax.export --format=onnx wrote, and the folder of the page.
 MODEL ?= $(DEMO)/stages
@@ -13,7 +15,7 @@ export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 python = $(firstword $(foreach each,python$(1) \
 	$(wildcard $(shell pyenv root 2> /dev/null)/versions/$(1).*/bin/python$(1)),\
 	$(shell $(each) -c "print('$(each)')" 2> /dev/null)))
-# What depends most on the version of JAX; needs requirements.txt and pytest only.
+# What depends most on the version of JAX; needs requirements.txt, pytest and xdist only.
 QUICK := tests/models/test_networks.py tests/test_losses.py tests/test_metrics.py \
 	tests/test_train_step.py tests/test_checkpoint.py tests/test_input_pipeline.py \
 	tests/enhance/test_tiles.py
@@ -75,13 +77,12 @@ format: $(VENV)/installed-dev
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-# Each worker takes neighbouring files, which share fixtures, until the others run out of theirs.
 test: $(VENV)/installed-dev
-	$(RUN) -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
+	$(PYTEST)
 
 quick: $(VENV)/installed
-	$(RUN) -m pip install --quiet --disable-pip-version-check "pytest>=8.3"
-	$(RUN) -m pytest $(QUICK)
+	$(RUN) -m pip install --quiet --disable-pip-version-check "pytest>=8.3" "pytest-xdist>=3.6"
+	$(PYTEST) $(QUICK)
 
 test-all:
 	@own=$$($(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])"); \

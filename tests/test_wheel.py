@@ -51,7 +51,9 @@ def build(source: pathlib.Path, kind: str, output: pathlib.Path) -> pathlib.Path
 def source(tmp_path_factory) -> pathlib.Path:
     """A copy of what is packaged: building leaves files behind."""
     copy = tmp_path_factory.mktemp("source") / "dped_jax"
-    skipped = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "data", "runs")
+    skipped = shutil.ignore_patterns(
+        ".*", "__pycache__", "*.egg-info", "build", "data", "node_modules", "runs"
+    )
     shutil.copytree(tiny.ROOT, copy, ignore=skipped)
     return copy
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import functools
 import http.server
 import json
@@ -30,14 +31,16 @@ def install() -> None:
     if not shutil.which("node") or not shutil.which("npm"):
         pytest.skip("needs Node and npm: the page was not built")
     stamp, lock = WEB / "node_modules" / "installed", (WEB / "package-lock.json").read_text()
-    if stamp.is_file() and stamp.read_text() == lock:
-        return
-    argv = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    result = subprocess.run(argv, cwd=WEB, capture_output=True, text=True, check=False)
-    if result.returncode and "network" in result.stderr:
-        pytest.skip("npm reaches no registry: the page was not built")
-    assert result.returncode == 0, result.stderr
-    stamp.write_text(lock)
+    with open(WEB / "package-lock.json", "rb") as one_at_a_time:
+        fcntl.flock(one_at_a_time, fcntl.LOCK_EX)  # every process of the tests comes here
+        if stamp.is_file() and stamp.read_text() == lock:
+            return
+        argv = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        result = subprocess.run(argv, cwd=WEB, capture_output=True, text=True, check=False)
+        if result.returncode and "network" in result.stderr:
+            pytest.skip("npm reaches no registry: the page was not built")
+        assert result.returncode == 0, result.stderr
+        stamp.write_text(lock)
 
 
 def export(
