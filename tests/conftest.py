@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 from fake_devices import xla_flags
 
@@ -20,6 +21,8 @@ import pytest
 import tiny
 from real_images import read_patches
 
+# What is started from here must not ignore Ctrl-C, as what a shell runs in the background does.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 SHARED_DATA = pathlib.Path(__file__).parents[2] / "shared" / "data"
 
 

@@ -1,28 +1,39 @@
-"""A convolution whose gradient by the kernel is computed faster on CPU than XLA's.
+"""A convolution that trains faster on CPU than XLA's.
 
-XLA's takes the batch for the input channels: several times as long as the convolution itself. On
-CPU it is computed here as matrix products, equal but for rounding. Other backends keep XLA's, and
-so do convolutions for which it is fast enough.
+XLA's gradient by the kernel takes the batch for the input channels: several times as long as the
+convolution itself. On CPU other ways are taken here, equal but for rounding; other backends keep
+XLA's, and so do convolutions for which it is fast enough.
 """
 
 import functools
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-Padding = tuple[tuple[int, int], tuple[int, int]]
+from dped_jax.kernels import winograd
+from dped_jax.kernels.winograd import Padding
+
 NHWC = ("NHWC", "HWIO", "NHWC")
-# Channels from which on it is faster; with the 16 to 48 of `mobile.py` it took 16 % more time.
-_LEAST_WIDTH = 64
-_LEAST_PIXELS = 8_192  # of a batch
+_LEAST_WIDTH = 64  # channels, of input and output, from which on Winograd's products are faster
+_LEAST_PRODUCTS = 2**25  # of pixels, input and output channels
 
 
 def conv_general_dilated(
-    x: jax.Array, kernel: jax.Array, window_strides: Any, padding: Any, **options: Any
+    x: jax.Array,
+    kernel: jax.Array,
+    window_strides: Any,
+    padding: Any,
+    is_exact: bool = True,
+    **options: Any,
 ) -> jax.Array:
-    """`jax.lax.conv_general_dilated` as `nn.Conv` calls it, with a faster gradient on CPU."""
+    """`jax.lax.conv_general_dilated` as `nn.Conv` calls it, faster on CPU in training.
+
+    Where no gradient is taken the result is XLA's, unless it is allowed to differ by rounding.
+    """
     plain = x.ndim == 4 and {*options["lhs_dilation"], *options["rhs_dilation"]} == {1}
     if not plain or options["feature_group_count"] != 1:
         return lax.conv_general_dilated(x, kernel, window_strides, padding, **options)
@@ -34,7 +45,8 @@ def conv_general_dilated(
         size = x.shape[1:3], kernel.shape[:2], window_strides
         padding = lax.padtype_to_pads(*size, padding)
     sides = tuple((int(before), int(after)) for before, after in padding)
-    return _conv(sides, options["precision"], x, kernel)
+    convolve = _conv if is_exact else _fast
+    return convolve(sides, options["precision"], x, kernel)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -69,16 +81,34 @@ def _plain(padding: Padding, precision: Any, x: jax.Array, kernel: jax.Array) ->
     )
 
 
+def _is_wide(x: Sequence[int], kernel: Sequence[int]) -> bool:
+    """Whether Winograd's products are faster than XLA's convolutions, by the two shapes."""
+    widths = kernel[2:]
+    is_wide = min(widths) >= _LEAST_WIDTH and math.prod((*x[:3], *widths)) >= _LEAST_PRODUCTS
+    return tuple(kernel[:2]) == (3, 3) and is_wide
+
+
+def _fast_value(padding: Padding, precision: Any, x: jax.Array, kernel: jax.Array) -> jax.Array:
+    exact = functools.partial(_conv, padding, precision)
+    if not _is_wide(x.shape, kernel.shape):
+        return exact(x, kernel)
+    on_cpu = functools.partial(winograd.convolve, padding=padding)
+    return lax.platform_dependent(x, kernel, cpu=on_cpu, default=exact)
+
+
 def _forward(padding: Padding, precision: Any, x: jax.Array, kernel: jax.Array) -> Any:
-    return _conv(padding, precision, x, kernel), (x, kernel)
+    return _fast_value(padding, precision, x, kernel), (x, kernel)
 
 
 def _backward(padding: Padding, precision: Any, kept: Any, gradient: jax.Array) -> Any:
     plain = functools.partial(_plain, padding, precision)
 
     def on_cpu(x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> Any:
-        of_x = jax.vjp(lambda x: plain(x, kernel), x)[1](gradient)[0]
-        return of_x, kernel_gradient(padding, x, gradient)
+        if _is_wide(x.shape, kernel.shape):
+            by_x = winograd.input_gradient(gradient, kernel, padding)
+        else:
+            by_x = jax.vjp(lambda x: plain(x, kernel), x)[1](gradient)[0]
+        return by_x, kernel_gradient(padding, x, gradient)
 
     def elsewhere(x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> Any:
         return jax.vjp(plain, x, kernel)[1](gradient)
@@ -87,6 +117,8 @@ def _backward(padding: Padding, precision: Any, kept: Any, gradient: jax.Array) 
 
 
 _conv.defvjp(_forward, _backward)
+_fast = jax.custom_vjp(_fast_value, nondiff_argnums=(0, 1))
+_fast.defvjp(_forward, _backward)
 
 
 def kernel_gradient(padding: Padding, x: jax.Array, gradient: jax.Array) -> jax.Array:
@@ -101,9 +133,9 @@ def kernel_gradient(padding: Padding, x: jax.Array, gradient: jax.Array) -> jax.
       (h, w, I, O) float32.
     """
     size = [x.shape[i] + sum(padding[i - 1]) - gradient.shape[i] + 1 for i in (1, 2)]
-    widths, pixels = (x.shape[-1], gradient.shape[-1]), gradient[..., 0].size
-    if min(widths) >= _LEAST_WIDTH and pixels >= _LEAST_PIXELS and size[1] > 1:
-        return _by_products(padding, size, x, gradient)
+    widths = x.shape[-1], gradient.shape[-1]
+    if _is_wide(x.shape, (*size, *widths)):
+        return winograd.kernel_gradient(x, gradient, padding)
     # XLA's is fast for few input channels: input and output swapped.
     if widths[0] > widths[1] and widths[0] >= _LEAST_WIDTH:
         (top, bottom), (left, right) = padding
@@ -116,40 +148,3 @@ def kernel_gradient(padding: Padding, x: jax.Array, gradient: jax.Array) -> jax.
 def _by_xla(padding: Padding, size: Any, x: jax.Array, gradient: jax.Array) -> jax.Array:
     kernel = jnp.zeros((*size, x.shape[-1], gradient.shape[-1]))
     return jax.vjp(lambda kernel: _plain(padding, None, x, kernel), kernel)[1](gradient)[0]
-
-
-def _by_products(padding: Padding, size: Any, x: jax.Array, gradient: jax.Array) -> jax.Array:
-    """Matrix products over all pixels, rows padded to a multiple of the kernel's width w.
-
-    w neighbouring pixels are a row of w * I numbers in memory already: those that begin at pixels
-    r, r + w, r + 2w, ... are the padded input from pixel r on, reshaped. Each is multiplied with
-    the gradient at its first pixel; a kernel's row with the gradient that many rows further down.
-    """
-    (top, _), (left, _) = padding
-    (height, width), (inputs, outputs) = size, (x.shape[-1], gradient.shape[-1])
-    num, rows, columns = gradient.shape[:3]
-    padded = (rows + height - 1, -(-(columns + width - 1) // width) * width)
-    blocks = num * padded[0] * padded[1] // width
-
-    def pad(values: jax.Array, above: int, before: int) -> jax.Array:
-        below, after = (p - v for p, v in zip(padded, values.shape[1:3], strict=True))
-        sides = ((0, 0, 0), (above, below - above, 0), (before, after - before, 0), (0, 0, 0))
-        values = lax.pad(values, jnp.zeros((), values.dtype), sides)
-        return lax.optimization_barrier(values).reshape(blocks * width, -1)
-
-    pixels = pad(x, top, left)
-    zero = jnp.zeros((), x.dtype)
-    windows = [
-        lax.pad(pixels, zero, ((-r, r, 0), (0, 0, 0))).reshape(blocks, width * inputs)
-        for r in range(width)
-    ]
-    found = []
-    for i in range(height):
-        below = pad(gradient, i, 0).reshape(blocks, width * outputs)
-        firsts = [below[:, r * outputs : (r + 1) * outputs] for r in range(width)]
-        products = [
-            lax.dot_general(lax.optimization_barrier(first), window, (((0,), (0,)), ((), ())))
-            for first, window in zip(firsts, windows, strict=True)
-        ]
-        found.append(functools.reduce(jnp.add, products))
-    return jnp.stack(found).reshape(height, outputs, width, inputs).transpose(0, 2, 3, 1)

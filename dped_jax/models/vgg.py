@@ -11,15 +11,20 @@ flips the input channels of conv1_1. The arrays are NumPy's: put them on the dev
 loop. This module does not fetch weights and does not train them.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from dped_jax.kernels.convolution import conv_general_dilated
 from dped_jax.kernels.pooling import max_pool
 
 _BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
+Conv = functools.partial(
+    nn.Conv, conv_general_dilated=functools.partial(conv_general_dilated, is_exact=False)
+)
 _CHANNELS = [3] + [channels for convolutions, channels in _BLOCKS for _ in range(convolutions)]
 _NAMES = [f"{b}_{i}" for b, (n, _) in enumerate(_BLOCKS, 1) for i in range(1, n + 1)]
 
@@ -63,7 +68,7 @@ class VGG19(nn.Module):
         for name, (*kernel_size, _, channels) in list(VGG19_KERNEL_SHAPES.items())[:depth]:
             if name.endswith("_1") and name != "conv1_1":
                 features = max_pool(features)
-            conv = nn.Conv(channels, kernel_size, padding="SAME", dtype=self.dtype, name=name)
+            conv = Conv(channels, kernel_size, padding="SAME", dtype=self.dtype, name=name)
             features = nn.relu(conv(features))
             layer = name.replace("conv", "relu")
             if layer in self.layers:

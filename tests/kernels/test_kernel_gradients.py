@@ -1,8 +1,10 @@
-"""Gradients as they are computed on CPU, against sums written out, and XLA's elsewhere.
+"""Convolutions and gradients as computed on CPU, against sums written out, and XLA's elsewhere.
 
-Inputs are small whole numbers: no sum of their products is rounded, in whatever order, and results
-have to be equal to the bit.
+Inputs are small whole numbers: no sum of their products is rounded, in whatever order, nor quarters
+of them, as Winograd's algorithm sums them; results have to be equal to the bit.
 """
+
+import functools
 
 import flax.linen as nn
 import jax
@@ -14,12 +16,13 @@ from dped_jax.kernels import convolution
 from dped_jax.kernels.pooling import max_pool
 from dped_jax.models.layers import Conv
 
-BOTH_WIDE = (2, 65, 64, 16), 20  # enough pixels and channels for matrix products
+BOTH_WIDE = (2, 25, 24, 16), 20  # enough for Winograd's products
 
 
 @pytest.fixture(autouse=True)
 def narrow_is_wide_enough(monkeypatch):
     monkeypatch.setattr(convolution, "_LEAST_WIDTH", 8)
+    monkeypatch.setattr(convolution, "_LEAST_PRODUCTS", 1)
 
 
 def whole_numbers(shape, seed=0, dtype=jnp.float32):
@@ -56,6 +59,9 @@ def written_out(x, gradient, size, padding):
     ("shape", "features", "size", "padding"),
     [
         (*BOTH_WIDE, (3, 3), ((1, 1), (1, 1))),
+        (*BOTH_WIDE, (3, 3), ((0, 0), (0, 0))),
+        (*BOTH_WIDE, (3, 3), ((2, 0), (0, 3))),
+        (*BOTH_WIDE, (3, 3), ((4, 1), (0, 5))),
         (*BOTH_WIDE, (5, 3), ((0, 0), (0, 0))),
         (*BOTH_WIDE, (2, 4), ((1, 0), (0, 2))),
         (*BOTH_WIDE, (1, 7), ((0, 0), (3, 3))),
@@ -72,6 +78,26 @@ def test_gradients_of_a_convolution(shape, features, size, padding):
     np.testing.assert_array_equal(by_kernel, written_out(x, gradient, size, padding))
     xla = gradients(nn.Conv(features, size, padding=padding, use_bias=False), x)[0]
     np.testing.assert_array_equal(by_x, xla(kernel, x, gradient)[1])
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 16), (1, 7, 9, 8), (3, 1, 2, 8)])
+def test_values_of_a_convolution(shape, monkeypatch):
+    """In training, and where rounding is allowed to differ, they are Winograd's."""
+    fast = functools.partial(convolution.conv_general_dilated, is_exact=False)
+    layer, exact = (
+        nn.Conv(24, (3, 3), use_bias=False, conv_general_dilated=conv)
+        for conv in (fast, convolution.conv_general_dilated)
+    )
+    x = whole_numbers(shape)
+    variables = {"params": {"kernel": whole_numbers((3, 3, shape[3], 24), 1)}}
+    expected = nn.Conv(24, (3, 3), use_bias=False).apply(variables, x)
+    trained = jax.jit(lambda *given: jax.vjp(exact.apply, *given)[0])
+    for compute in (jax.jit(layer.apply), trained):
+        np.testing.assert_array_equal(compute(variables, x), expected)
+        assert "dot_general" in compute.lower(variables, x).as_text()
+    assert "dot_general" not in jax.jit(exact.apply).lower(variables, x).as_text()
+    monkeypatch.setattr(convolution, "_LEAST_PRODUCTS", 10**6)
+    assert "dot_general" not in jax.jit(layer.apply).lower(variables, x).as_text()
 
 
 def test_named_padding_is_that_of_xla():
@@ -107,7 +133,7 @@ def test_accelerators_keep_the_gradients_of_xla():
     layer, x = Conv(20, (3, 3), use_bias=False), whole_numbers(BOTH_WIDE[0])
     pull, arguments = gradients(layer, x)
     programs = {name: in_platform(name, pull, arguments) for name in ("cpu", "cuda", "tpu")}
-    assert programs["cpu"].count("stablehlo.dot_general") == 9
+    assert programs["cpu"].count("stablehlo.dot_general") == 32
     for name in ("cuda", "tpu"):
         assert "stablehlo.dot_general" not in programs[name]
         assert programs[name].count("stablehlo.convolution") == 2
