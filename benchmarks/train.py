@@ -137,7 +137,10 @@ def rate_of(draw: Callable[[], object], num_pairs: int) -> float:
 
 
 def print_calls(config, pairs) -> None:
-    """What calls of 10 steps cost where the network is next to nothing: the mean of a batch."""
+    """What calls of 10 steps cost where the network is next to nothing: the mean of a batch.
+
+    As in training, the next call is placed while the devices work.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -158,13 +161,19 @@ def print_calls(config, pairs) -> None:
         def place(feed=feed, batches=batches):
             return feed.place([next(batches) for _ in range(10)])
 
-        def compute(inputs, feed=feed, steps=steps):
-            state = devices.replicate(jnp.zeros(()), used)
-            return jax.block_until_ready(steps(state, inputs, None, feed.held))
+        def call(inputs, feed=feed, steps=steps):
+            return steps(devices.replicate(jnp.zeros(()), used), inputs, None, feed.held)
 
-        inputs = place()
-        alone = rate_of(lambda inputs=inputs, compute=compute: compute(inputs), size)
-        whole = rate_of(lambda place=place, compute=compute: compute(place()), size)
+        inputs = [place()]
+
+        def call_and_place(call=call, inputs=inputs, place=place):
+            result = call(inputs.pop())
+            inputs.append(place())
+            jax.block_until_ready(result)
+
+        placed = inputs[0]
+        alone = rate_of(lambda call=call, it=placed: jax.block_until_ready(call(it)), size)
+        whole = rate_of(call_and_place, size)
         host = 1e3 * size * (1 / whole - 1 / alone) / 10
         print(f"Calls of 10 steps, {name}, flip={config.data.flip}: {alone:,.0f} pairs/s computed, "
               f"{whole:,.0f} with the host's part, {host:.2f} ms a step")  # fmt: skip
