@@ -80,6 +80,8 @@ def term_problems(training: Training, ended: Ended, reached: int) -> Iterator[st
         0: STEPS if saved == STEPS else None,
         143: saved if err.endswith("interrupted: start the same command again") else None,
         75: None,
+        # All is done, and Python, which ends, has given up the signal: a shell says 143.
+        -signal.SIGTERM: STEPS if saved == STEPS else None,
     }
     if told := re.search(r"^stopped: SIGTERM: step (\d+) of", err, re.MULTILINE):
         expected[75] = int(told[1])

@@ -48,6 +48,13 @@ def test_how_a_training_may_end(stress, monkeypatch, how, is_right):
     assert (not list(stress.term_problems(training, ended, reached))) == is_right
 
 
+def test_the_signal_may_come_when_all_is_done(stress, monkeypatch):
+    monkeypatch.setattr(stress, "newest", lambda workdir: stress.STEPS)
+    training = types.SimpleNamespace(err="", workdir=None)
+    ended = stress.Ended("stepping", -15, 1, 1)
+    assert list(stress.term_problems(training, ended, stress.STEPS)) == []
+
+
 def write(workdir, value: float, line: str):
     (workdir / "checkpoints").mkdir(parents=True)
     (workdir / "metrics.jsonl").write_text(line)
