@@ -51,6 +51,7 @@ _SKIP_CORRUPT = flags.DEFINE_bool(
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a dataset that is already there.")
 cli.refuse_empty(_MANUAL_DIR, _DATA_DIR, _PHONE_DIR, _DSLR_DIR)
+cli.refuse_stores(_MANUAL_DIR, _DATA_DIR, _PHONE_DIR, _DSLR_DIR)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,6 +17,7 @@ from etils import epath
 from . import signals
 
 _SHOWN = 20  # problems listed on screen; all are in a file
+_STORES = ("aiohttp", "botocore", "gcsfs")  # packages whose exceptions tell why a store fails
 
 
 class InputError(Exception):
@@ -27,6 +28,16 @@ def refuse_empty(*folders: flags.FlagHolder) -> None:
     """Makes an empty value of flags that name folders a wrong one: it would be this folder."""
     for folder in folders:
         flags.register_validator(folder, lambda path: path != "", "must name a folder")
+
+
+def refuse_stores(*folders: flags.FlagHolder) -> None:
+    """Makes an object store a wrong value of flags that name folders."""
+    for folder in folders:
+        flags.register_validator(
+            folder,
+            lambda path: path is None or "://" not in path,
+            "must name a folder of this machine: copy what is in the store first",
+        )
 
 
 def command(name: str) -> str:
@@ -56,6 +67,10 @@ def run(main: Callable[[list[str]], None], *, pass_unknown_flags: bool = False) 
             is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
             remedy = "; make room, and start the same command again" if is_full else ""
             sys.exit("error: " + " ".join(str(error).split()) + remedy)
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in _STORES:
+                raise
+            sys.exit("error: object store: " + " ".join(str(error).split()))
         except KeyboardInterrupt as error:
             sys.stderr.write(signals.MESSAGE)
             sys.exit(128 + (error.args or (signal.SIGINT,))[0])

@@ -115,6 +115,10 @@ def test_bad_files_end_in_one_line_and_nothing_is_written(
         (["--phone_dir={archive}"], "--phone_dir and --dslr_dir are given together"),
         (["--phone_dir={archive}", "--dslr_dir={archive}"], "need --phone=custom"),
         (["--manual_dir="], "flag --manual_dir=: must name a folder"),
+        (
+            ["--manual_dir=s3://b/a"],
+            "--manual_dir=s3://b/a: must name a folder of this machine",
+        ),
         (["--manual_dir={archive}", "--data_dir="], "flag --data_dir=: must name a folder"),
         (["--phone_dir=", "--dslr_dir={archive}"], "flag --phone_dir=: must name a folder"),
         (["--manual_dir={archive}", "extra"], "unexpected argument 'extra'"),

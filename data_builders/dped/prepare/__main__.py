@@ -201,9 +201,12 @@ def _report(phone: str, result: folders.Result, seconds: float) -> list[str]:
     empty = [split for split, count in summary.patches.items() if not count]
     if empty:
         return [f"{target}: no patches for {' and '.join(empty)}"]
+    output, copy = _OUTPUT_DIR.value, ""
+    if "://" in output:
+        output, copy = "COPY", f"copy {target} to COPY/{phone} on a disk, then "
     print(
-        f"next: {cli.command('build')} --manual_dir={_OUTPUT_DIR.value}"
-        f" --phone={phone} --data_dir=DATA_DIR"
+        f"next: {copy}{cli.command('build')} --manual_dir={output} --phone={phone}"
+        " --data_dir=DATA_DIR"
     )
     return []
 

@@ -22,6 +22,7 @@ from photo_folders import (
 )
 from tiny import assert_one_line_error
 
+from data_builders.dped import cli
 from data_builders.dped.cli import InputError
 from data_builders.dped.dped_dataset_builder import Builder
 from data_builders.dped.layout import SPLIT_FOLDERS
@@ -135,7 +136,6 @@ def test_beam_gives_the_same_files(prepared, photos, tmp_path, run_command):
 def test_an_object_store_gets_the_same_files(prepared, photos, monkeypatch):
     """There is no renaming of folders there: what is not complete is marked instead."""
     store = fsspec.filesystem("memory")
-    monkeypatch.setattr(gpath, "_is_tf_installed", lambda: False)
     backend = type(gpath.backend_lib.fsspec_backend)
     monkeypatch.setattr(backend, "fs", lambda self, path: store)
     store.put(f"{photos}/", "s3://bucket/photos/", recursive=True)
@@ -155,6 +155,26 @@ def test_an_object_store_gets_the_same_files(prepared, photos, monkeypatch):
     expected = files_below(prepared[0] / "custom")
     assert found == expected.keys()
     assert all((output / "custom" / name).read_bytes() == expected[name] for name in found)
+
+
+def test_a_store_that_does_not_answer_is_one_line(monkeypatch):
+    """Exceptions of the packages that talk to it are no OSError."""
+
+    monkeypatch.setattr(cli.app, "run", lambda main, **options: main(["prepare"]))
+    for name in ("interrupt", "end_at_once"):
+        monkeypatch.setattr(cli.signals, name, lambda: None)
+
+    def fail(error):
+        def main(argv):
+            raise error("Could not connect\nto http://store")
+
+        cli.run(main)
+
+    with pytest.raises(SystemExit) as ended:
+        fail(type("EndpointConnectionError", (Exception,), {"__module__": "botocore.exceptions"}))
+    assert ended.value.code == "error: object store: Could not connect to http://store"
+    with pytest.raises(ValueError, match="Could not connect"):
+        fail(ValueError)
 
 
 def test_exif_orientation_is_honoured(photos, tmp_path):
