@@ -20,7 +20,7 @@ QUICK := tests/models/test_networks.py tests/test_losses.py tests/test_metrics.p
 	tests/test_train_step.py tests/test_checkpoint.py tests/test_input_pipeline.py \
 	tests/enhance/test_tiles.py
 
-.PHONY: demo web test test-all quick lint format bench stress
+.PHONY: demo web venv test test-all quick lint format bench stress
 
 $(VENV)/installed: requirements.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -84,13 +84,19 @@ quick: $(VENV)/installed
 	$(RUN) -m pip install --quiet --disable-pip-version-check "pytest>=8.3" "pytest-xdist>=3.6"
 	$(PYTEST) $(QUICK)
 
+venv: $(VENV)/installed
+
 test-all:
-	@own=$$($(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])"); \
+	@own=$$($(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])"); others=; \
 	for each in 3.11:$(call python,3.11) 3.12:$(call python,3.12) 3.13:$(call python,3.13); do \
 		version=$${each%%:*} found=$${each#*:}; \
 		if [ "$$version" = "$$own" ]; then continue; fi; \
 		if [ -z "$$found" ]; then echo "test-all: no Python $$version here: skipped"; continue; fi; \
-		$(MAKE) --no-print-directory quick "PYTHON=$$found" || exit 1; \
+		others="$$others $$found"; \
+	done; \
+	for each in $$others; do $(MAKE) --no-print-directory venv "PYTHON=$$each" & done; wait; \
+	for each in $$others; do \
+		$(MAKE) --no-print-directory quick "PYTHON=$$each" || exit 1; \
 	done
 	@$(MAKE) --no-print-directory test
 

@@ -17,37 +17,59 @@ from dped_jax.convert import generators
 from dped_jax.enhance.activations import Storage
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.enhance.worker import Settings, Worker, crop_photo, enhance_files, parse_crop, plan
+from dped_jax.export import onnx_files, run_stages
 from dped_jax.images import photo_files
 from dped_jax.images.photo_files import Photo
-from dped_jax.images.pixels import to_integers
+from dped_jax.images.pixels import to_float, to_integers
+from dped_jax.models.generator import make_generator
 
 
 @pytest.fixture(scope="module")
-def released(shared_data):
+def released_model(shared_data):
     pytest.importorskip("tensorflow", reason="reads TensorFlow checkpoints")
     prefix = str(shared_data / "released_models" / "iphone_orig")
     config, params = generators.convert_generator(generators.read_tensorflow_checkpoint(prefix))
-    return PhotoEnhancer(config, {"params": params})
+    return config, {"params": params}
 
 
-@pytest.mark.parametrize(
-    ("name", "golden_error"), [("iphone_1280x720_0", 0.00185), ("iphone_2048x1536_2", 0.0085)]
-)
-def test_golden_photographs_are_reproduced(released, shared_data, name, golden_error):
-    """`golden_error`: values of the golden photo, float32 itself, that float64 rounds otherwise."""
+@pytest.fixture(scope="module")
+def released(released_model):
+    return PhotoEnhancer(*released_model)
+
+
+# Values of the golden photographs, float32 themselves, that float64 rounds otherwise.
+GOLDEN_ERRORS = {"iphone_1280x720_0": 0.00185, "iphone_2048x1536_2": 0.0085}
+
+
+@pytest.mark.parametrize("name", GOLDEN_ERRORS)
+def test_golden_photographs_are_reproduced(released, released_model, shared_data, tmp_path, name):
     photo = photo_files.read(shared_data / "photos" / f"{name}.png").pixels
     golden = photo_files.read(shared_data / "golden" / f"{name}_iphone_orig.png").pixels
-    exact = to_integers(released(photo))
+    found = released(photo)
+    exact = to_integers(found)
     compared = [(exact, 1e-4)]
     if photo.size < 3e6:
         compared += [(to_integers(released(photo, Storage(half=True))), 6e-3)]
     for enhanced, share in compared:
         difference = np.abs(enhanced.astype(int) - golden)
         assert difference.max() <= 1
-        assert (difference > 0).mean() < golden_error + share
+        assert (difference > 0).mean() < GOLDEN_ERRORS[name] + share
     if photo.size < 3e6:
         difference = np.abs(exact.astype(int) - to_integers(released.whole(photo)))
         assert (difference.max(), (difference > 0).mean()) <= (1, 1e-4)
+    else:
+        stages = in_stages(*released_model, photo, tmp_path)
+        np.testing.assert_allclose(stages, found, rtol=0, atol=1e-5)
+
+
+def in_stages(config, variables, photo, folder) -> np.ndarray:
+    """The photograph by exported stages in onnxruntime, window by window."""
+    pytest.importorskip("onnxruntime", reason="needs onnxruntime (requirements-dev.txt)")
+    network = make_generator(config)
+    told = {"stride": network.stride, "pixels": "float32"}
+    for name, content in onnx_files.stages(network, variables, "float32", False, told).items():
+        (folder / name).write_bytes(content)
+    return run_stages.run(folder, np.asarray(to_float(photo)))
 
 
 @pytest.fixture(scope="module")
