@@ -15,12 +15,15 @@ export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.jax_cache
 python = $(firstword $(foreach each,python$(1) \
 	$(wildcard $(shell pyenv root 2> /dev/null)/versions/$(1).*/bin/python$(1)),\
 	$(shell $(each) -c "print('$(each)')" 2> /dev/null)))
+VERSIONS := 3.11 3.12 3.13
+own = $(shell $(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])")
+others = $(foreach each,$(filter-out $(own),$(VERSIONS)),$(call python,$(each)))
 # What depends most on the version of JAX; needs requirements.txt, pytest and xdist only.
 QUICK := tests/models/test_networks.py tests/test_losses.py tests/test_metrics.py \
 	tests/test_train_step.py tests/test_checkpoint.py tests/test_input_pipeline.py \
 	tests/enhance/test_tiles.py
 
-.PHONY: demo web venv test test-all quick lint format bench stress
+.PHONY: demo web venv venvs setup test test-all quick lint format bench stress
 
 $(VENV)/installed: requirements.txt
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
@@ -86,18 +89,16 @@ quick: $(VENV)/installed
 
 venv: $(VENV)/installed
 
-test-all:
-	@own=$$($(PYTHON) -c "import sys; print('%d.%d' % sys.version_info[:2])"); others=; \
-	for each in 3.11:$(call python,3.11) 3.12:$(call python,3.12) 3.13:$(call python,3.13); do \
-		version=$${each%%:*} found=$${each#*:}; \
-		if [ "$$version" = "$$own" ]; then continue; fi; \
-		if [ -z "$$found" ]; then echo "test-all: no Python $$version here: skipped"; continue; fi; \
-		others="$$others $$found"; \
-	done; \
-	for each in $$others; do $(MAKE) --no-print-directory venv "PYTHON=$$each" & done; wait; \
-	for each in $$others; do \
-		$(MAKE) --no-print-directory quick "PYTHON=$$each" || exit 1; \
-	done
+venvs:
+	@for each in $(others); do $(MAKE) --no-print-directory venv "PYTHON=$$each" & done; wait
+
+# Everything that tests need, at once: make -j2 setup.
+setup: $(VENV)/installed-dev venvs
+
+test-all: venvs
+	@$(foreach each,$(VERSIONS),$(if $(call python,$(each)),,\
+		echo "test-all: no Python $(each) here: skipped";))
+	@for each in $(others); do $(MAKE) --no-print-directory quick "PYTHON=$$each" || exit 1; done
 	@$(MAKE) --no-print-directory test
 
 bench: $(VENV)/installed-dev
