@@ -214,7 +214,8 @@ def random_flips(pairs: Pairs, flips: np.ndarray) -> Pairs:
       pairs: (n, H, W, 3) uint8 arrays.
       flips: (n, 2) bool, whether to flip up-down and left-right.
     """
-    of_both = {(True, False): 0, (False, True): 1, (True, True): -1}  # NumPy takes 20 times
+    of_both = {(True, False): 0, (False, True): 1, (True, True): -1}
+    # OpenCV's; NumPy takes 20 times.
     codes = [of_both.get((up_down, left_right)) for up_down, left_right in flips.tolist()]
 
     def flip(k: int, image: np.ndarray, new: np.ndarray) -> None:

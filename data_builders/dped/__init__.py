@@ -4,13 +4,9 @@ Imports below are relative: `tfds build` imports this folder as the package `dpe
 project is installed it lies below `dped_jax`.
 """
 
-import os
 import sys
 
 from . import signals
-
-# Object stores by s3fs and gcsfs on every worker, whether or not TensorFlow is installed there.
-os.environ.setdefault("EPATH_USE_TF", "false")
 
 if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].startswith(__name__):  # a command
     signals.end_at_once()

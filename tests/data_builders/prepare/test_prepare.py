@@ -136,6 +136,7 @@ def test_beam_gives_the_same_files(prepared, photos, tmp_path, run_command):
 def test_an_object_store_gets_the_same_files(prepared, photos, monkeypatch):
     """There is no renaming of folders there: what is not complete is marked instead."""
     store = fsspec.filesystem("memory")
+    gpath._is_tf_installed.cache_clear()  # what was asked before `prepare` was imported
     backend = type(gpath.backend_lib.fsspec_backend)
     monkeypatch.setattr(backend, "fs", lambda self, path: store)
     store.put(f"{photos}/", "s3://bucket/photos/", recursive=True)
