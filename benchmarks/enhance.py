@@ -56,7 +56,7 @@ def print_speed(workdir: pathlib.Path, photo: pathlib.Path, rounds: int) -> floa
     from dped_jax.enhance.photo_enhancer import PhotoEnhancer
     from dped_jax.enhance.worker import use_compilation_cache
     from dped_jax.images import photo_files
-    from dped_jax.images.pixels import to_integers
+    from dped_jax.pixels import to_integers
 
     use_compilation_cache()
     config, variables, _ = checkpoint.load_generator(workdir)

@@ -103,7 +103,7 @@ MAKERS = {"ours": make_ours, "pytorch": make_pytorch}
 
 def serve(side: str, case: str, folder: pathlib.Path) -> None:
     """Makes as many steps as each line of the input says; writes a line of figures for each."""
-    from dped_jax.cli.memory import keep_freed_memory
+    from dped_jax.base.memory import keep_freed_memory
 
     if side == "ours":
         keep_freed_memory()  # as the command does

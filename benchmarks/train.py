@@ -144,7 +144,7 @@ def print_calls(config, pairs) -> None:
     import jax
     import jax.numpy as jnp
 
-    from dped_jax.images.pixels import to_float
+    from dped_jax.pixels import to_float
     from dped_jax.train import devices, feeds
 
     def mean(state, batch, vgg_params):
@@ -200,7 +200,7 @@ def write_photo_patches(folder: pathlib.Path, num_pairs: int) -> None:
 
 def main() -> None:
     """Runs everything, or one config in this process."""
-    from dped_jax.cli.memory import keep_freed_memory
+    from dped_jax.base.memory import keep_freed_memory
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch_size", type=int, default=4)

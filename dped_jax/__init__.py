@@ -9,8 +9,9 @@
 """
 
 import importlib
-import sys
 from typing import TYPE_CHECKING, Any
+
+from dped_jax.base import signals
 
 if TYPE_CHECKING:
     from dped_jax import losses, metrics
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_enhancer", "losses", "metrics"]
 
-if sys.argv[:1] == ["-m"] and sys.orig_argv[-len(sys.argv)].startswith(__name__):  # a command
-    importlib.import_module(f"{__name__}.cli.signals").end_at_once()
+signals.end_at_once_if_command(__name__)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ import runpy
 import sys
 
 from dped_jax import __version__
-from dped_jax.cli import signals
+from dped_jax.base import signals
 
 COMMANDS = {
     "simulate": "photographs of a simulated phone and DSLR camera, to try things out",

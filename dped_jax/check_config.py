@@ -11,7 +11,8 @@ from typing import Any
 import ml_collections
 from flax.traverse_util import flatten_dict
 
-from dped_jax.cli import InputError, config_files
+from dped_jax import config_files
+from dped_jax.base.errors import InputError
 from dped_jax.input_pipeline import PATCH_SIZE
 from dped_jax.metrics import MIN_MS_SSIM_SIDE
 from dped_jax.models import discriminator, generator

@@ -30,9 +30,9 @@ from absl import logging
 from flax.traverse_util import flatten_dict, unflatten_dict
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from dped_jax import cli
-from dped_jax.cli import InputError
-from dped_jax.cli.sealed import seal, unseal, with_tuples
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import check_space, write_atomically
+from dped_jax.base.sealed import seal, unseal, with_tuples
 from dped_jax.models.generator import make_generator
 
 Tree = dict[str, Any]
@@ -46,7 +46,7 @@ def write_config(workdir: pathlib.Path, config: ml_collections.ConfigDict) -> No
     """Writes the configuration of a workdir, which is made where it does not exist."""
     workdir.mkdir(parents=True, exist_ok=True)
     text = json.dumps(seal(json.loads(config.to_json())), indent=2)
-    cli.write_atomically(workdir / "config.json", text + "\n")
+    write_atomically(workdir / "config.json", text + "\n")
 
 
 def read_config(workdir: pathlib.Path) -> ml_collections.ConfigDict:
@@ -84,7 +84,7 @@ def add_scores(workdir: pathlib.Path, step: int, metrics: dict[str, float]) -> N
     """Adds to a checkpoint the validation scores that it was saved without."""
     folder = workdir / "checkpoints" / str(step) / "metrics"
     folder.mkdir(exist_ok=True)
-    cli.write_atomically(folder / "metrics", json.dumps(seal(metrics)))
+    write_atomically(folder / "metrics", json.dumps(seal(metrics)))
 
 
 def open_manager(workdir: pathlib.Path, keep: int = 1):
@@ -148,7 +148,7 @@ def save(
                 raise InputError(f"step {step}: {item}/{path} is not finite and is not saved")
     num_bytes = sum(array.nbytes for arrays in items.values() for array in arrays.values())
     if jax.process_index() == 0:
-        cli.check_space(manager.directory, num_bytes)
+        check_space(manager.directory, num_bytes)
     if metrics and (metrics["psnr"] is None or math.isnan(metrics["psnr"])):
         metrics = None
     metrics = metrics and seal(metrics)

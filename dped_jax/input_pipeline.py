@@ -16,7 +16,7 @@ import ml_collections
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 
 PATCH_SIZE = 100  # pixels (section 3.2.1)
 DATASET_VERSION = "1.1.0"  # what data_builders.dped.build makes

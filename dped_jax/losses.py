@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 
 from dped_jax import metrics
-from dped_jax.images.pixels import check_images
+from dped_jax.pixels import check_images
 
 
 def gaussian_kernel(size: int, sigma: float, amplitude: float) -> np.ndarray:

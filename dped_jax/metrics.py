@@ -11,8 +11,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from dped_jax.images.pixels import check_images
 from dped_jax.kernels.filters import filter_valid, gaussian_weights, halve
+from dped_jax.pixels import check_images
 
 MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MIN_MS_SSIM_SIDE = 2 ** (len(MS_SSIM_WEIGHTS) - 1)

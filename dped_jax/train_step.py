@@ -15,11 +15,11 @@ import ml_collections
 import optax
 
 from dped_jax import losses
-from dped_jax.images.pixels import to_float
 from dped_jax.models import discriminator as discriminators
 from dped_jax.models.generator import make_generator
 from dped_jax.models.layers import DEVICES
 from dped_jax.models.vgg import extract_layers
+from dped_jax.pixels import to_float
 from dped_jax.train_state import NetworkState, TrainState, make_optimizer, update_average
 
 Batch = dict[str, Any]

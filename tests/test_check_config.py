@@ -8,8 +8,8 @@ import tiny
 from flax.traverse_util import flatten_dict
 
 from configs import demo, mobile, paper, table3_small
+from dped_jax.base.errors import InputError
 from dped_jax.check_config import check
-from dped_jax.cli import InputError
 from dped_jax.models import generator
 from dped_jax.models.discriminator import make_discriminator
 from dped_jax.models.generator import make_generator

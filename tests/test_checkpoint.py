@@ -7,7 +7,7 @@ import tiny
 
 from configs import paper
 from dped_jax import checkpoint
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.models.generator import make_generator
 from dped_jax.train import resume
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dped_jax import input_pipeline
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 
 
 def draw(config, num, position=None, **kwargs):

@@ -13,8 +13,8 @@ from dped_jax.convert import generators, vgg_files
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.evaluate.batches import folder_batches
 from dped_jax.evaluate.scores import score_batches, summarize
-from dped_jax.images.pixels import to_integers
 from dped_jax.models.generator import make_eval_step
+from dped_jax.pixels import to_integers
 from dped_jax.train_state import NetworkState, TrainState, create_train_state, make_optimizer
 from dped_jax.train_step import make_train_step
 

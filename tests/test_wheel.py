@@ -174,7 +174,7 @@ def test_version_and_help_come_at_once(outside):
 
 def test_configs_are_the_wheels(outside):
     program = (
-        "from dped_jax.cli import config_files; from dped_jax.configs import small;"
+        "from dped_jax import config_files; from dped_jax.configs import small;"
         "file = config_files.find('configs/small.py');"
         "assert config_files.load(file).to_json() == small.get_config().to_json(); print(file)"
     )

@@ -20,38 +20,18 @@ import tensorflow_datasets as tfds
 from absl import flags, logging
 from google.protobuf import json_format
 
-from . import cli, locks, patch_pairs
-from .cli import InputError
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import scratch_folder
+
+from . import patch_pairs
 from .dped_dataset_builder import Builder
 from .layout import CAMERA_FOLDERS
 from .pair_list import PairList
 
 _FORMAT = tfds.core.FileFormat.ARRAY_RECORD
 SKIPPED_FILE = "skipped.txt"
-
-_MANUAL_DIR = flags.DEFINE_string("manual_dir", None, "Folder that holds <phone>/training_data ….")
-_DATA_DIR = flags.DEFINE_string("data_dir", None, "Where TFDS datasets are kept.", required=True)
-_PHONE = flags.DEFINE_enum(
-    "phone", "iphone", [config.name for config in Builder.BUILDER_CONFIGS], "Which camera pair."
-)
-_PHONE_DIR = flags.DEFINE_string(
-    "phone_dir", None, "Flat folder of phone patches, with --phone=custom and no --manual_dir."
-)
-_DSLR_DIR = flags.DEFINE_string("dslr_dir", None, "Flat folder of their DSLR partners.")
-_TEST_PAIRS = flags.DEFINE_integer(
-    "test_pairs",
-    -1,
-    "With flat folders: the last N pairs are test, 0 for none; -1: 5 %, at most 2,000.",
-)
-_VALIDATION_PAIRS = flags.DEFINE_integer(
-    "validation_pairs", -1, "With flat folders: the N before those, 0 for none; -1: 5 % likewise."
-)
-_SKIP_CORRUPT = flags.DEFINE_bool(
-    "skip_corrupt", False, "Leave out pairs with a bad file, and list them, instead of failing."
-)
-_OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace a dataset that is already there.")
-cli.refuse_empty(_MANUAL_DIR, _DATA_DIR, _PHONE_DIR, _DSLR_DIR)
-cli.refuse_stores(_MANUAL_DIR, _DATA_DIR, _PHONE_DIR, _DSLR_DIR)
+FOLDERS = ("manual_dir", "data_dir", "phone_dir", "dslr_dir")  # flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +77,7 @@ def build(
             raise InputError(f"{target}: incomplete dataset ({missing}): rebuild with --overwrite")
         return None
     splits = _find_splits(source, phone)  # before anything is written
-    with locks.scratch_folder(data_dir, phone) as scratch:
+    with scratch_folder(data_dir, phone) as scratch:
         builder = Builder(data_dir=scratch, config=phone, splits=splits, skip_corrupt=skip_corrupt)
         _prepare(builder)
         built = Path(builder.data_dir)
@@ -165,22 +145,28 @@ def _missing_part(folder: Path) -> str | None:
 
 def _source() -> Path | FlatFolders:
     """Turns the flags into a source; flags that contradict are an `InputError`."""
-    if _PHONE_DIR.value is None and _DSLR_DIR.value is None:
-        if _MANUAL_DIR.value is None:
+    for name in FOLDERS:
+        if "://" in (FLAGS[name].value or ""):
+            raise InputError(
+                f"--{name}={FLAGS[name].value}: must name a folder of this machine: copy what is in"
+                " the store first"
+            )
+    if FLAGS.phone_dir is None and FLAGS.dslr_dir is None:
+        if FLAGS.manual_dir is None:
             raise InputError("--manual_dir is missing: the folder that holds <phone>/training_data")
-        for flag in (_TEST_PAIRS, _VALIDATION_PAIRS):
-            if flag.value != -1:
-                raise InputError(f"--{flag.name} goes with --phone_dir and --dslr_dir only")
-        return Path(_MANUAL_DIR.value).expanduser()
-    if _PHONE_DIR.value is None or _DSLR_DIR.value is None:
+        for name in ("test_pairs", "validation_pairs"):
+            if FLAGS[name].value != -1:
+                raise InputError(f"--{name} goes with --phone_dir and --dslr_dir only")
+        return Path(FLAGS.manual_dir)
+    if FLAGS.phone_dir is None or FLAGS.dslr_dir is None:
         raise InputError("--phone_dir and --dslr_dir are given together or not at all")
-    if _MANUAL_DIR.value is not None or _PHONE.value != "custom":
+    if FLAGS.manual_dir is not None or FLAGS.phone != "custom":
         raise InputError("--phone_dir and --dslr_dir need --phone=custom and no --manual_dir")
     return FlatFolders(
-        phone_dir=Path(_PHONE_DIR.value).expanduser(),
-        dslr_dir=Path(_DSLR_DIR.value).expanduser(),
-        test_pairs=_TEST_PAIRS.value,
-        validation_pairs=_VALIDATION_PAIRS.value,
+        phone_dir=Path(FLAGS.phone_dir),
+        dslr_dir=Path(FLAGS.dslr_dir),
+        test_pairs=FLAGS.test_pairs,
+        validation_pairs=FLAGS.validation_pairs,
     )
 
 
@@ -189,15 +175,15 @@ def main(argv: list[str]) -> None:
     del argv
     logging.set_verbosity(logging.WARNING)
     source = _source()
-    data_dir, phone = Path(_DATA_DIR.value).expanduser(), _PHONE.value
+    data_dir, phone = Path(FLAGS.data_dir), FLAGS.phone
     folder = _dataset_folder(data_dir, phone)
     start = time.perf_counter()
     built = build(
         data_dir=data_dir,
         phone=phone,
         source=source,
-        skip_corrupt=_SKIP_CORRUPT.value,
-        overwrite=_OVERWRITE.value,
+        skip_corrupt=FLAGS.skip_corrupt,
+        overwrite=FLAGS.overwrite,
     )
     seconds = time.perf_counter() - start
     if built is None:
@@ -213,12 +199,38 @@ def main(argv: list[str]) -> None:
         print(f"  {split:<11}{split_info.num_examples:>8}")
     if skipped:
         print(f"skipped pairs with {len(skipped)} bad file(s), listed in {folder / SKIPPED_FILE}:")
-        cli.print_problems(skipped)
+        command.print_problems(skipped)
     print(
         "next: python -m dped_jax.train --config=configs/paper.py"
         f" --config.data.data_dir={data_dir} --config.data.phone={phone} --workdir=runs/{phone}"
     )
 
 
+FLAGS = flags.FLAGS
+
+
 if __name__ == "__main__":
-    cli.run(main)
+    flags.DEFINE_string("manual_dir", None, "Folder that holds <phone>/training_data ….")
+    flags.DEFINE_string("data_dir", None, "Where TFDS datasets are kept.", required=True)
+    flags.DEFINE_enum(
+        "phone", "iphone", [config.name for config in Builder.BUILDER_CONFIGS], "Which camera pair."
+    )
+    flags.DEFINE_string(
+        "phone_dir", None, "Flat folder of phone patches, with --phone=custom and no --manual_dir."
+    )
+    flags.DEFINE_string("dslr_dir", None, "Flat folder of their DSLR partners.")
+    flags.DEFINE_integer(
+        "test_pairs",
+        -1,
+        "With flat folders: the last N pairs are test, 0 for none; -1: 5 %, at most 2,000.",
+    )
+    flags.DEFINE_integer(
+        "validation_pairs",
+        -1,
+        "With flat folders: the N before those, 0 for none; -1: 5 % likewise.",
+    )
+    flags.DEFINE_bool(
+        "skip_corrupt", False, "Leave out pairs with a bad file, and list them, instead of failing."
+    )
+    flags.DEFINE_bool("overwrite", False, "Replace a dataset that is already there.")
+    command.run(main)

@@ -21,11 +21,12 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 from tqdm import tqdm
 
+from dped_jax.base.errors import InputError
+from dped_jax.base.progress import progress_bar
+
 from . import patch_files, patch_pairs
-from .cli import InputError
 from .layout import CAMERA_FOLDERS, PATCH_SIZE
 from .pair_list import PairList
-from .progress import progress_bar
 
 SHARD_PAIRS = 4096  # about 65 MB of JPEG; the writer keeps one shard in memory
 

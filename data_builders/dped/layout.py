@@ -1,4 +1,6 @@
-"""Where things lie in the layout of the published archive, below a phone's folder."""
+"""Where things lie in the layout of the published archive, below a phone's folder; what commands
+are called.
+"""
 
 PATCH_SIZE = 100  # section 3.2.1
 # Of each phone, which is a config of the builder: folders of the phone's and the DSLR's patches.
@@ -18,3 +20,8 @@ ALIGNED_PHOTOS = "aligned"  # with --keep_aligned of `prepare`: a folder of each
 MANIFEST_FILE = "manifest.csv"
 RAW_DEVELOPMENT_FILE = "raw_development.txt"  # beside it, where `prepare` was given camera raw
 INCOMPLETE_FILE = "INCOMPLETE"  # beside it while `prepare` writes to an object store
+
+
+def command_line(name: str) -> str:
+    """How a command of this folder is called, which may lie inside another package."""
+    return f"python -m {__package__}.{name}"

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from etils import epath
 
-from .cli import InputError
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import natural_key, some
+
 from .layout import SPLIT_FOLDERS
 from .pair_list import PairList
-from .picture_files import natural_key, some
 
 COLUMNS = (
     "photo", "scene", "split", "status", "patch", "x", "y", "correlation", "shift_x", "shift_y",

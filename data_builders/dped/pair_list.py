@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
-from .picture_files import natural_key
+from dped_jax.base.folders import natural_key
 
 
 @dataclasses.dataclass(frozen=True)

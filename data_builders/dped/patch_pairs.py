@@ -9,11 +9,12 @@ each patch was cut from, and how well the pair correlates.
 from pathlib import Path
 from typing import TypeVar
 
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import names_by_stem, some
+
 from . import manifest
-from .cli import InputError
 from .layout import INCOMPLETE_FILE, MANIFEST_FILE, SPLIT_FOLDERS
 from .pair_list import Pair, PairList, natural_order
-from .picture_files import names_by_stem, some
 
 __all__ = ["Pair", "find_flat", "find_pairs", "find_published", "hold_out_last"]
 
@@ -36,14 +37,14 @@ def find_pairs(phone_dir: Path, dslr_dir: Path) -> PairList:
     Raises:
       InputError: a folder is missing or empty, a stem occurs twice, or a file has no partner.
     """
-    phone, dslr = names_by_stem(phone_dir), names_by_stem(dslr_dir)
+    phone, dslr = (names_by_stem(folder, str(folder)) for folder in (phone_dir, dslr_dir))
     for folder, files, other, other_dir in (
         (phone_dir, phone, dslr, dslr_dir),
         (dslr_dir, dslr, phone, phone_dir),
     ):
         alone = natural_order({stem: "" for stem in files if stem not in other})
         if alone:
-            shown = some([str(folder / files[stem]) for stem in alone])
+            shown = some([str(folder / files[stem]) for stem in alone], 3)
             raise InputError(
                 f"{shown}: no partner of the same name in"
                 f" {other_dir} for {len(alone)} file(s): add the partners or remove the files"

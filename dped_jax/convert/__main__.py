@@ -13,8 +13,9 @@ import shutil
 import jax
 from absl import flags
 
-from dped_jax import checkpoint, cli
-from dped_jax.cli import InputError
+from dped_jax import checkpoint
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
 from dped_jax.convert.generators import convert_generator, read_tensorflow_checkpoint
 
 
@@ -47,4 +48,4 @@ FLAGS = flags.FLAGS
 if __name__ == "__main__":
     flags.DEFINE_string("checkpoint", None, "Prefix of a TensorFlow checkpoint.", required=True)
     flags.DEFINE_string("workdir", None, "Folder to make.", required=True)
-    cli.run(main)
+    command.run(main)

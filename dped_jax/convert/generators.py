@@ -10,7 +10,8 @@ import ml_collections
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from dped_jax.cli import InputError, config_files
+from dped_jax import config_files
+from dped_jax.base.errors import InputError
 from dped_jax.models.generator import make_generator
 
 SCOPES = ("generator", "generator_s", "generator_little")  # the release's; PPCN's two

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.models.vgg import VGG19_KERNEL_SHAPES, WEIGHT_FILES
 
 _MAT_AXES = (1, 0, 2, 3)  # stored W, H, in, out

@@ -19,8 +19,9 @@ import time
 import jax
 from absl import flags
 
-from dped_jax import checkpoint, cli
-from dped_jax.cli import InputError
+from dped_jax import checkpoint
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
 from dped_jax.enhance import activations
 from dped_jax.enhance.worker import (
     Settings,
@@ -92,4 +93,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("scratch_dir", None, "Folder for them; by default the system's.")
     flags.DEFINE_bool("whole", False, "Compute in one piece, at 850 bytes a pixel.")
     flags.DEFINE_float("max_megapixels", 200, "Refuse larger photographs.", 0)
-    cli.run(main)
+    command.run(main)

@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dped_jax.cli import InputError
-from dped_jax.cli.memory import free_memory
+from dped_jax.base.errors import InputError
+from dped_jax.base.memory import free_memory
 
 Grid = tuple[int, int]  # bands and columns of a plane, or those of one tile
 PENDING_WRITES = 2

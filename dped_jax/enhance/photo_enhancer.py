@@ -26,8 +26,8 @@ from dped_jax.enhance import activations, sections, windows
 from dped_jax.enhance.activations import Grid, Plane, Storage
 from dped_jax.enhance.sections import Tree
 from dped_jax.enhance.statistics import Statistics
-from dped_jax.images.pixels import check_photo, to_float, to_integers
 from dped_jax.models.generator import Generator, make_generator
+from dped_jax.pixels import check_photo, to_float, to_integers
 
 TILE = (64, 512)  # rows, columns: activations of few MB run fastest on CPU
 BASE_BYTES = 0.7e9  # of the process itself, and the tiles under way

@@ -26,7 +26,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from dped_jax.enhance.statistics import Statistics, row_statistics
-from dped_jax.images.pixels import to_float
+from dped_jax.pixels import to_float
 
 Tree = dict[str, Any]
 SIDES = (768, 1024)  # rows and columns of a window without its surroundings

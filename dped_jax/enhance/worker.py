@@ -13,12 +13,12 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from dped_jax.cli import InputError
-from dped_jax.cli.progress import progress_bar
+from dped_jax.base.errors import InputError
+from dped_jax.base.progress import progress_bar
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.images import photo_files
 from dped_jax.images.photo_files import Photo
-from dped_jax.images.pixels import to_integers
+from dped_jax.pixels import to_integers
 
 BAR = "{l_bar}{bar}| {n:.1f}/{total} photographs [{elapsed}<{remaining}{postfix}]"
 Job = tuple[pathlib.Path, pathlib.Path]

@@ -17,14 +17,16 @@ from collections.abc import Iterator
 
 from absl import flags, logging
 
-from dped_jax import checkpoint, cli, input_pipeline
-from dped_jax.cli import InputError
+from dped_jax import checkpoint, input_pipeline
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import write_atomically
+from dped_jax.base.folders import MissingPicturesError, pictures_by_stem
 from dped_jax.evaluate import held_out
 from dped_jax.evaluate.batches import Batch, folder_batches, split_batches, with_progress
 from dped_jax.evaluate.perceptual import make_measures
 from dped_jax.evaluate.protocols import challenge_scores
 from dped_jax.evaluate.scores import DPED_BATCH_SIZE, format_summary, score, score_workdir
-from dped_jax.images.folders import MissingPicturesError, list_images
 
 
 def _batches() -> Iterator[Batch]:
@@ -40,7 +42,7 @@ def _batches() -> Iterator[Batch]:
             raise InputError("--dslr_dir: needed with --phone_dir")
         if FLAGS.workdir and "phone_dir" not in folders:
             raise InputError("--phone_dir: needed with --workdir and --dslr_dir")
-        num = len(list_images(folders["dslr_dir"], "dslr_dir"))
+        num = len(pictures_by_stem(folders["dslr_dir"], "dslr_dir"))
         return with_progress(folder_batches(folders, DPED_BATCH_SIZE), num)
     if FLAGS.enhanced_dir and not (FLAGS.data_dir and FLAGS.phone):
         raise InputError("--enhanced_dir: needs --data_dir and --phone, or --dslr_dir")
@@ -83,7 +85,7 @@ def main(argv: list[str]) -> None:
             result, scored = score(None, batches, *how), FLAGS.enhanced_dir
     except MissingPicturesError as error:
         if FLAGS.missing:
-            cli.write_atomically(FLAGS.missing, "".join(f"{name}\n" for name in error.missing))
+            write_atomically(FLAGS.missing, "".join(f"{name}\n" for name in error.missing))
         raise
     count, unit = result["images"], "images"
     if FLAGS.protocol == "dped":
@@ -98,7 +100,7 @@ def main(argv: list[str]) -> None:
         listed = "   ".join(f"{name} {value:.2f}" for name, value in result["challenge"].items())
         print(f"PIRM 2018  {listed}   (speed-up {speed_up:.2f})")
     if FLAGS.json:
-        cli.write_atomically(FLAGS.json, json.dumps(result, indent=2) + "\n")
+        write_atomically(FLAGS.json, json.dumps(result, indent=2) + "\n")
 
 
 FLAGS = flags.FLAGS
@@ -122,4 +124,4 @@ if __name__ == "__main__":
     flags.DEFINE_float("baseline_seconds", None, "Time of the challenge's baseline on it.", 1e-9)
     flags.DEFINE_string("json", None, "File for the scores.")
     flags.DEFINE_string("missing", None, "File for the names of pictures that lack a partner.")
-    cli.run(main)
+    command.run(main)

@@ -8,15 +8,10 @@ import numpy as np
 from absl import logging
 
 from dped_jax import input_pipeline, metrics
-from dped_jax.cli import InputError
-from dped_jax.cli.progress import progress_bar
-from dped_jax.images.folders import (
-    MissingPicturesError,
-    list_images,
-    matching_images,
-    read_image,
-    some,
-)
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import MissingPicturesError, matching_pictures, pictures_by_stem, some
+from dped_jax.base.progress import progress_bar
+from dped_jax.images.folders import read_image
 
 Batch = dict[str, np.ndarray]  # (n, H, W, 3) uint8 by name: "phone", "dslr", "enhanced"
 
@@ -32,14 +27,14 @@ def folder_batches(folders: dict[str, pathlib.Path], batch_size: int) -> Iterato
       (n, H, W, 3) uint8 arrays.
 
     Raises:
-      InputError: see `matching_images`; also pictures of one stem that differ in size.
+      InputError: see `matching_pictures`; also pictures of one stem that differ in size.
     """
     batch: list[Batch] = []
 
     def stacked() -> Batch:
         return {name: np.stack([images[name] for images in batch]) for name in batch[0]}
 
-    for paths in matching_images(folders):
+    for paths in matching_pictures(folders):
         images = {flag.removesuffix("_dir"): read_image(path) for flag, path in paths.items()}
         shapes = {image.shape for image in images.values()}
         if len(shapes) > 1:
@@ -87,7 +82,7 @@ def split_batches(
       InputError: the folder is missing or empty; a picture cannot be decoded, or its size is not
         that of its patch.
     """
-    images = list_images(enhanced_dir, "enhanced_dir")
+    images = pictures_by_stem(enhanced_dir, "enhanced_dir")
     names = [record["name"].decode() for record in source]
     missing, extra = set(names) - images.keys(), images.keys() - set(names)
     others = f"{len(extra)} of its pictures are not in the split ({some(extra)})"

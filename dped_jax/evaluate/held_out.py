@@ -28,9 +28,9 @@ import numpy as np
 from absl import logging
 
 from dped_jax import checkpoint, input_pipeline
-from dped_jax.cli import InputError
-from dped_jax.cli.progress import progress_bar
-from dped_jax.images.folders import some
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import some
+from dped_jax.base.progress import progress_bar
 from dped_jax.train import resume
 from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
 

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import logging
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 
 # (images, target) -> (N,) scores; both (N, H, W, 3) float32 in [0, 1].
 Measure = Callable[[jax.Array, jax.Array], Any]

@@ -15,12 +15,12 @@ import ml_collections
 import numpy as np
 
 from dped_jax import checkpoint
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.evaluate import protocols
 from dped_jax.evaluate.batches import Batch
 from dped_jax.evaluate.perceptual import Measure
-from dped_jax.images.pixels import to_float
 from dped_jax.models.generator import make_eval_step
+from dped_jax.pixels import to_float
 
 SCORES = {  # how a score is called and written
     "psnr": ("PSNR (dB)", ".2f"),

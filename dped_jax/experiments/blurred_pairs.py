@@ -17,12 +17,12 @@ import jax
 import numpy as np
 from absl import flags
 
-from dped_jax import cli, losses
-from dped_jax.cli import config_files
+from dped_jax import config_files, losses
+from dped_jax.base import command
+from dped_jax.base.folders import matching_pictures
 from dped_jax.evaluate.batches import folder_batches
-from dped_jax.images.folders import matching_images
-from dped_jax.images.pixels import to_float, to_integers
 from dped_jax.pages import outputs, sheets, web_page
+from dped_jax.pixels import to_float, to_integers
 
 TITLE = "Figure 5: pairs as the colour loss sees them"
 BATCH_SIZE = 50
@@ -79,7 +79,7 @@ def measure(
     Raises:
       InputError: see `folder_batches`.
     """
-    names = [paths["dslr_dir"].stem for paths in matching_images(folders)]
+    names = [paths["dslr_dir"].stem for paths in matching_pictures(folders)]
     names = names[: num_pairs or None]
     shown = set(np.linspace(0, len(names) - 1, min(num_shown, len(names))).astype(int))
     pairs: list[dict[str, Any]] = []
@@ -173,4 +173,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("output_dir", None, "Folder for results and report.", required=True)
     flags.DEFINE_integer("num_pairs", 300, "How many to compare, by number; 0 takes all.", 0)
     flags.DEFINE_integer("num_shown", 6, "How many of them to show.", 1)
-    cli.run(main)
+    command.run(main)

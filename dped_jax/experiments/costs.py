@@ -17,7 +17,8 @@ import jax
 import matplotlib.figure
 import numpy as np
 
-from dped_jax import checkpoint, cli
+from dped_jax import checkpoint
+from dped_jax.base.files import write_atomically
 from dped_jax.enhance.photo_enhancer import load_enhancer
 from dped_jax.experiments.multiply_adds import macs_per_pixel
 from dped_jax.models.generator import make_generator
@@ -41,7 +42,7 @@ def measured(file: pathlib.Path, what: str, name: str, measure: Callable[[], flo
     found = json.loads(file.read_text()) if file.exists() else {}
     if name not in found.setdefault(what, {}):
         found[what][name] = measure()
-        cli.write_atomically(file, json.dumps(found, indent=2) + "\n")
+        write_atomically(file, json.dumps(found, indent=2) + "\n")
     return found[what][name]
 
 

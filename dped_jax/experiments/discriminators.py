@@ -14,9 +14,9 @@ from typing import Any
 import ml_collections
 from absl import flags
 
-from dped_jax import check_config, cli
-from dped_jax.cli import config_files
-from dped_jax.cli.memory import keep_freed_memory
+from dped_jax import check_config, config_files
+from dped_jax.base import command
+from dped_jax.base.memory import keep_freed_memory
 from dped_jax.experiments import training
 from dped_jax.pages import outputs, web_page
 from dped_jax.train.metrics_writer import read_metrics
@@ -119,4 +119,4 @@ FLAGS = flags.FLAGS
 if __name__ == "__main__":
     config_files.define_flag("discriminators.py", "The comparison.")
     flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
-    cli.run(main)
+    command.run(main)

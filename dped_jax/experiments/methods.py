@@ -8,8 +8,8 @@ import string
 import ml_collections
 
 from dped_jax import check_config
+from dped_jax.base.errors import InputError
 from dped_jax.check_config import number, one_of, text, whole
-from dped_jax.cli import InputError
 from dped_jax.experiments import costs, training
 
 

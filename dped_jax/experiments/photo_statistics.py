@@ -16,15 +16,16 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from dped_jax import cli
-from dped_jax.cli import InputError
-from dped_jax.cli.progress import progress_bar
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import matching_pictures
+from dped_jax.base.progress import progress_bar
 from dped_jax.enhance.photo_enhancer import load_enhancer
 from dped_jax.evaluate.scores import Enhance, load_enhance, score_batches, summarize
-from dped_jax.images.folders import matching_images, read_image
-from dped_jax.images.pixels import to_integers
+from dped_jax.images.folders import read_image
 from dped_jax.input_pipeline import PATCH_SIZE
 from dped_jax.pages import outputs, sheets, web_page
+from dped_jax.pixels import to_integers
 
 TITLE = "Photographs enhanced in one go, and window by window"
 COLUMNS = {"phone": "phone", "whole": "in one go", "windows": "window by window", "dslr": "DSLR"}
@@ -101,9 +102,9 @@ def run(workdir: pathlib.Path, folders: dict[str, pathlib.Path], output_dir: pat
     """Compares all photographs of two folders and writes everything.
 
     Raises:
-      InputError: no such model; see `matching_images`; a pair differs in size or is too small.
+      InputError: no such model; see `matching_pictures`; a pair differs in size or is too small.
     """
-    pairs = matching_images(folders)
+    pairs = matching_pictures(folders)
     enhancer, (_, enhance, step) = load_enhancer(workdir), load_enhance(workdir)
     photos, rows = [], []
     for paths in progress_bar(pairs, "photographs"):
@@ -162,4 +163,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("phone_dir", None, "Aligned photographs of the phone.", required=True)
     flags.DEFINE_string("dslr_dir", None, "Those of the DSLR, of the same names.", required=True)
     flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
-    cli.run(main)
+    command.run(main)

@@ -19,8 +19,10 @@ import jax
 import numpy as np
 from absl import flags
 
-from dped_jax import checkpoint, cli
-from dped_jax.cli import InputError
+from dped_jax import checkpoint
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import matching_pictures, natural_key, pictures_by_stem, some
 from dped_jax.enhance import activations
 from dped_jax.enhance.worker import (
     Crop,
@@ -33,7 +35,6 @@ from dped_jax.enhance.worker import (
 )
 from dped_jax.evaluate.scores import SCORES, score_batches
 from dped_jax.images import photo_files
-from dped_jax.images.folders import by_number, list_images, matching_images, some
 from dped_jax.pages import outputs, sheets, web_page
 
 TITLE = "Figures 8, 9 and 11 to 18: whole photographs"
@@ -105,7 +106,7 @@ def unmatched(name: str, photos: Paths, pictures: Paths) -> list[str]:
             f"--{flag}: {name} holds none of the photographs; names are to be equal but for the"
             f" suffix (as {min(photos)}, where it has {min(pictures)})"
         )
-    lines = [f"{name}: no picture of {stem}" for stem in sorted(missing, key=by_number)]
+    lines = [f"{name}: no picture of {stem}" for stem in sorted(missing, key=natural_key)]
     if others:
         lines.append(f"{name}: pictures of no photograph, left out: {some(others, len(others))}")
     return lines
@@ -206,14 +207,14 @@ def main(argv: list[str]) -> None:
     methods = parse_methods(FLAGS.methods)
     crop = parse_crop(FLAGS.crop) if FLAGS.crop else None
     photos_dir, output_dir = pathlib.Path(FLAGS.photos_dir), pathlib.Path(FLAGS.output_dir)
-    paths = [p["photos_dir"] for p in matching_images({"photos_dir": photos_dir})]
+    paths = [p["photos_dir"] for p in matching_pictures({"photos_dir": photos_dir})]
     photos = {path.stem: path for path in paths}
     for path in paths:
         photo_files.size(path)  # what is no photograph is told before the work
     folders = {name: path for name, path in methods.items() if not is_workdir(path)}
-    columns = {name: list_images(path, f"methods={name}") for name, path in folders.items()}
+    columns = {name: pictures_by_stem(path, f"methods={name}") for name, path in folders.items()}
     if FLAGS.dslr_dir:
-        columns[TARGET] = list_images(FLAGS.dslr_dir, "dslr_dir")
+        columns[TARGET] = pictures_by_stem(FLAGS.dslr_dir, "dslr_dir")
     lines = [line for name, found in columns.items() for line in unmatched(name, photos, found)]
     steps = {}
     for name, path in methods.items():
@@ -253,4 +254,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("output_dir", None, "Folder for results and report.", required=True)
     flags.DEFINE_string("crop", None, "Show WIDTHxHEIGHT of the middle, or +LEFT+TOP, of each.")
     flags.DEFINE_integer("page_side", 1000, "Pixels a side of the page's pictures, at most.", 1)
-    cli.run(main)
+    command.run(main)

@@ -14,8 +14,9 @@ from html import escape
 
 from absl import flags
 
-from dped_jax import cli
-from dped_jax.cli import InputError
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import write_atomically
 from dped_jax.pages import web_page
 
 TITLE = "DSLR-quality photos: the paper's experiments"
@@ -50,7 +51,7 @@ def combine(runs: Sequence[pathlib.Path]) -> str:
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
-    cli.write_atomically(FLAGS.output, combine([pathlib.Path(run) for run in FLAGS.runs]))
+    write_atomically(FLAGS.output, combine([pathlib.Path(run) for run in FLAGS.runs]))
     print(f"report: {FLAGS.output}")
 
 
@@ -59,4 +60,4 @@ FLAGS = flags.FLAGS
 if __name__ == "__main__":
     flags.DEFINE_list("runs", None, "Output folders of experiments, by commas.", required=True)
     flags.DEFINE_string("output", None, "HTML file to write.", required=True)
-    cli.run(main)
+    command.run(main)

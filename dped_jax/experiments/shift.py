@@ -26,10 +26,12 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from dped_jax import cli, losses
-from dped_jax.cli import InputError, config_files
-from dped_jax.cli.progress import progress_bar
-from dped_jax.images.folders import matching_images, read_image
+from dped_jax import config_files, losses
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import matching_pictures
+from dped_jax.base.progress import progress_bar
+from dped_jax.images.folders import read_image
 from dped_jax.pages import outputs, web_page
 
 TITLE = "Figure 6: MSE and colour loss against shift"
@@ -240,7 +242,7 @@ def read_patches(
       InputError: the folder is missing or empty; while iterating, a picture is damaged or
         too small.
     """
-    paths = [pair["dslr_dir"] for pair in matching_images({"dslr_dir": folder})]
+    paths = [pair["dslr_dir"] for pair in matching_pictures({"dslr_dir": folder})]
     paths = paths[: num_patches or None]
     need = WINDOW + 2 * max_shift
 
@@ -292,4 +294,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("max_shift", 25, "In pixels; a patch of 100 allows 25.", PAPER_SHIFTS[1])
     flags.DEFINE_integer("num_directions", 8, "Random ones, for each patch and shift.", 1)
     flags.DEFINE_integer("seed", 0, "Of the directions.", 0)
-    cli.run(main)
+    command.run(main)

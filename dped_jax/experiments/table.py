@@ -17,9 +17,11 @@ import ml_collections
 import numpy as np
 from absl import flags, logging
 
-from dped_jax import cli, input_pipeline
-from dped_jax.cli import InputError, config_files
-from dped_jax.cli.memory import keep_freed_memory
+from dped_jax import config_files, input_pipeline
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import MissingPicturesError, matching_pictures
+from dped_jax.base.memory import keep_freed_memory
 from dped_jax.evaluate import held_out, perceptual
 from dped_jax.evaluate.batches import folder_batches, split_batches
 from dped_jax.evaluate.scores import (
@@ -40,9 +42,8 @@ from dped_jax.experiments.methods import (
     plan,
     set_steps,
 )
-from dped_jax.images.folders import MissingPicturesError, matching_images
-from dped_jax.images.pixels import to_integers
 from dped_jax.pages import outputs
+from dped_jax.pixels import to_integers
 
 BATCH_SIZE = 50
 
@@ -60,7 +61,7 @@ def open_pairs(config: ml_collections.ConfigDict, phone: str) -> tuple[table_she
     if config.phone_dir or config.dslr_dir:
         names = ("phone_dir", "dslr_dir")
         folders = {name: pathlib.Path(filled(config[name], phone=phone)) for name in names}
-        matching_images(folders)
+        matching_pictures(folders)
 
         def from_folders(enhanced_dir):
             enhanced = {"enhanced_dir": enhanced_dir} if enhanced_dir else {}
@@ -265,4 +266,4 @@ FLAGS = flags.FLAGS
 if __name__ == "__main__":
     config_files.define_flag("table2.py", "The table.")
     flags.DEFINE_string("output_dir", None, "Folder for the results.", required=True)
-    cli.run(main)
+    command.run(main)

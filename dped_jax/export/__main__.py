@@ -16,8 +16,9 @@ from typing import Any
 import flax.linen as nn
 from absl import flags
 
-from dped_jax import checkpoint, cli
-from dped_jax.cli import InputError
+from dped_jax import checkpoint
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
 from dped_jax.export import check, files
 from dped_jax.export.metadata import describe
 from dped_jax.models.generator import make_generator
@@ -117,4 +118,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("size", None, "WIDTHxHEIGHT of photographs; for Core ML alone.")
     flags.DEFINE_string("scores", None, "File that dped_jax.evaluate --json wrote, to be told of.")
     flags.DEFINE_string("license", None, "Text of the licence, to be put into the file.")
-    cli.run(main)
+    command.run(main)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from dped_jax.checkpoint import Tree
-from dped_jax.images.pixels import to_float, to_integers
+from dped_jax.pixels import to_float, to_integers
 
 SHAPES = ((2, 100, 100), (1, 67, 93), (1, 131, 75))  # of photographs: number, height, width
 Run = Callable[[np.ndarray], np.ndarray]

@@ -5,8 +5,8 @@ import os
 import pathlib
 import shutil
 
-from dped_jax import cli
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import write_atomically
 
 # What a format is written with, and run with for --check: modules, the packages that bring them,
 # and the lowest versions that were tried.
@@ -56,7 +56,7 @@ def write(output: pathlib.Path, content: bytes | dict[str, bytes]) -> None:
       OSError: it cannot be written.
     """
     if isinstance(content, bytes):
-        cli.write_atomically(output, content)
+        write_atomically(output, content)
         return
     partial = output.with_name(output.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dped_jax.checkpoint import Tree
-from dped_jax.images.pixels import to_float
+from dped_jax.pixels import to_float
 
 Enhance = Callable[[jax.Array], jax.Array]
 _LEAST_HALF = 1_000  # numbers of a kernel from which on it is kept as float16

@@ -9,7 +9,7 @@ import numpy as np
 import pyvips
 from absl import logging
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 
 ICC = "icc-profile-data"  # libvips' name of the field
 

@@ -17,11 +17,11 @@ import pyvips
 from absl import logging
 from PIL import ExifTags, Image
 
-from dped_jax import cli
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import write_atomically
+from dped_jax.base.folders import is_utf8
 from dped_jax.images import color_profiles
 from dped_jax.images.color_profiles import ICC
-from dped_jax.images.folders import is_utf8
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".heic", ".heif")
 DEEP_SUFFIXES = (".png", ".tif", ".tiff")  # formats that hold 16 bits
@@ -263,4 +263,4 @@ def write(path: pathlib.Path, photo: Photo, quality: int = 95) -> None:
     else:
         suffix = {".jpeg": ".jpg", ".tiff": ".tif"}.get(suffix, suffix)
         data = image.write_to_buffer(suffix, **options[suffix])
-    cli.write_atomically(path, data)
+    write_atomically(path, data)

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from dped_jax.images.pixels import to_float
 from dped_jax.models import baselines, ppcn, unet
 from dped_jax.models.layers import BIAS_INIT, INITIALIZERS, Conv, Norm
+from dped_jax.pixels import to_float
 
 FIELDS = {  # of config.generator, that an architecture knows
     "resnet": {"num_blocks", "width", "norm", "output_scale", "kernel_init"},

@@ -12,7 +12,7 @@ import cv2
 import matplotlib.figure
 import numpy as np
 
-from dped_jax import cli
+from dped_jax.base.files import write_atomically
 from dped_jax.pages.web_page import COLOURS, Series
 
 LINE_STYLES = ("-", "--", ":", "-.")
@@ -20,14 +20,14 @@ LINE_STYLES = ("-", "--", ":", "-.")
 
 def write_json(path: pathlib.Path, results: dict[str, Any]) -> None:
     """Writes results; NaN, as the mean of no values is, becomes null, which JSON has."""
-    cli.write_atomically(path, json.dumps(_without_nan(results), indent=2, allow_nan=False) + "\n")
+    write_atomically(path, json.dumps(_without_nan(results), indent=2, allow_nan=False) + "\n")
 
 
 def write_report(folder: pathlib.Path, results: dict[str, Any], page: str) -> None:
     """Writes results.json and report.html to the folder of an experiment, made if need be."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "results.json", results)
-    cli.write_atomically(folder / "report.html", page)
+    write_atomically(folder / "report.html", page)
 
 
 def _without_nan(value: Any) -> Any:
@@ -42,12 +42,12 @@ def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence
     """Writes a table."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    cli.write_atomically(path, text.getvalue())
+    write_atomically(path, text.getvalue())
 
 
 def write_picture(path: pathlib.Path, image: np.ndarray) -> None:
     """Writes an (H, W, 3) uint8 RGB picture as PNG."""
-    cli.write_atomically(path, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+    write_atomically(path, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
 
 
 def write_plot(
@@ -64,4 +64,4 @@ def write_plot(
     axes.legend()
     content = io.BytesIO()
     figure.savefig(content, format="png")
-    cli.write_atomically(path, content.getvalue())
+    write_atomically(path, content.getvalue())

@@ -11,7 +11,9 @@ from html import escape
 
 from absl import flags
 
-from dped_jax import checkpoint, cli
+from dped_jax import checkpoint
+from dped_jax.base import command
+from dped_jax.base.files import write_atomically
 from dped_jax.pages import web_page
 from dped_jax.report.page import (
     best_sample,
@@ -43,7 +45,7 @@ def main(argv: list[str]) -> None:
         "Training": training_curves(metrics),
         "Configuration": f"<details><summary>All fields</summary><pre>{config}</pre></details>",
     }
-    cli.write_atomically(
+    write_atomically(
         FLAGS.output, web_page.page("DPED: enhanced photographs", FLAGS.note, sections)
     )
     psnr = [f"{k} {scores[k]['psnr']:.2f} dB" for k in ("input", "enhanced") if k in scores]
@@ -62,4 +64,4 @@ if __name__ == "__main__":
     flags.DEFINE_string("output", None, "HTML file to write.", required=True)
     flags.DEFINE_string("page", None, "What make web built of this model, to link if it is there.")
     flags.DEFINE_string("note", "", "Text to show above everything else.")
-    cli.run(main)
+    command.run(main)

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import matching_pictures, pictures_by_stem, some
 from dped_jax.evaluate.scores import SCORES
-from dped_jax.images.folders import list_images, matching_images, read_image, some
+from dped_jax.images.folders import read_image
 from dped_jax.pages import sheets, web_page
 from dped_jax.pages.web_page import Series
 from dped_jax.train.metrics_writer import Curve
@@ -56,8 +57,8 @@ def read_photos(
         raise InputError(f"{' and '.join(missing)}: no such file or folder")
     folders = {"before": before, "after": after}
     are_folders = before.is_dir() or after.is_dir()
-    pairs = matching_images(folders) if are_folders else [folders]
-    targets = list_images(target, "target") if target and target.is_dir() else {}
+    pairs = matching_pictures(folders) if are_folders else [folders]
+    targets = pictures_by_stem(target, "target") if target and target.is_dir() else {}
     if target and not targets:
         targets = {pairs[0]["before"].stem: target}
     photos = []

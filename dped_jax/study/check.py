@@ -7,8 +7,8 @@ import pathlib
 
 from absl import flags
 
-from dped_jax import cli
-from dped_jax.cli import InputError
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
 from dped_jax.study import definition as study_file
 from dped_jax.study import pictures
 
@@ -44,4 +44,4 @@ FLAGS = flags.FLAGS
 
 if __name__ == "__main__":
     flags.DEFINE_string("study", None, "Study file (YAML).", required=True)
-    cli.run(main)
+    command.run(main)

@@ -24,7 +24,8 @@ from typing import Any
 
 import yaml
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import is_picture
 
 INSTRUCTIONS = (
     "You will see two pictures of the same scene, side by side or one above the other. Choose the"
@@ -41,11 +42,11 @@ class Group:
     folders: dict[str, pathlib.Path]  # by class
 
     def files(self, name: str) -> dict[str, list[pathlib.Path]]:
-        """The files of a class by name without suffix; hidden files are left out."""
+        """The pictures of a class by name without suffix."""
         found: dict[str, list[pathlib.Path]] = {}
         folder = self.folders[name]
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.is_file() and not path.name.startswith("."):
+            if is_picture(path.name):
                 found.setdefault(path.stem, []).append(path)
         return found
 

@@ -7,7 +7,7 @@ import pathlib
 
 from absl import flags
 
-from dped_jax import cli
+from dped_jax.base import command
 from dped_jax.pages import outputs
 from dped_jax.study import store
 
@@ -42,4 +42,4 @@ if __name__ == "__main__":
         "database", None, "SQLite file, or postgresql://USER@HOST/NAME.", required=True
     )
     flags.DEFINE_string("output", None, "CSV file to write.", required=True)
-    cli.run(main)
+    command.run(main)

@@ -11,8 +11,8 @@ import urllib.parse
 
 from absl import flags
 
-from dped_jax import cli
-from dped_jax.cli import InputError
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
 from dped_jax.study import definition as study_file
 from dped_jax.study import pictures, store
 
@@ -41,4 +41,4 @@ if __name__ == "__main__":
     )
     flags.DEFINE_integer("count", 1, "Number of invitations.", lower_bound=1, upper_bound=100_000)
     flags.DEFINE_string("url", "http://127.0.0.1:8000", "Address of the study's server.")
-    cli.run(main)
+    command.run(main)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import pyvips
 
-from dped_jax.cli import InputError
-from dped_jax.cli.progress import progress_bar
+from dped_jax.base.errors import InputError
+from dped_jax.base.progress import progress_bar
 from dped_jax.images import photo_files
 from dped_jax.study.definition import Group, Study
 

@@ -16,8 +16,9 @@ import matplotlib.figure
 import numpy as np
 from absl import flags
 
-from dped_jax import cli
-from dped_jax.cli import InputError
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import write_atomically
 from dped_jax.pages import outputs, web_page
 from dped_jax.study import store
 from dped_jax.study.definition import order
@@ -251,9 +252,9 @@ def report(
     total = len(order(definition, seed=0))
     folder.mkdir(parents=True, exist_ok=True)
     _write_tables(folder, results, people)
-    cli.write_atomically(folder / "figure10.png", png)
+    write_atomically(folder / "figure10.png", png)
     page = _page(settings["title"], total, results, people, png)
-    cli.write_atomically(folder / "report.html", page)
+    write_atomically(folder / "report.html", page)
     return results
 
 
@@ -278,4 +279,4 @@ if __name__ == "__main__":
     )
     flags.DEFINE_string("output", None, "Folder for the report.", required=True)
     flags.DEFINE_bool("without_fast", False, "Leave answers of fast participants out.")
-    cli.run(main)
+    command.run(main)

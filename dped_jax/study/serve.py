@@ -13,8 +13,8 @@ import socket
 import uvicorn
 from absl import flags
 
-from dped_jax import cli
-from dped_jax.cli import InputError
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
 from dped_jax.study import definition as study_file
 from dped_jax.study import pictures, store
 from dped_jax.study.connections import READ_SECONDS, Connection, raise_file_limit
@@ -73,4 +73,4 @@ if __name__ == "__main__":
     )
     flags.DEFINE_string("host", "127.0.0.1", "Address to listen on; 0.0.0.0 for all.")
     flags.DEFINE_integer("port", 8000, "Port to listen on; 0 takes a free one.")
-    cli.run(main)
+    command.run(main)

@@ -17,7 +17,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.study.definition import Question, Study, define
 
 SETTINGS = ("title", "min_median_seconds")  # what the report needs, and may change

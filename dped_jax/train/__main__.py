@@ -14,9 +14,9 @@ import pathlib
 
 from absl import flags
 
-from dped_jax import cli
-from dped_jax.cli import config_files
-from dped_jax.cli.memory import keep_freed_memory
+from dped_jax import config_files
+from dped_jax.base import command
+from dped_jax.base.memory import keep_freed_memory
 from dped_jax.train import hosts
 from dped_jax.train.loop import train
 
@@ -45,4 +45,4 @@ if __name__ == "__main__":
     flags.DEFINE_integer("process_id", None, "With --coordinator=host:port: which, from 0.")
     flags.DEFINE_integer("connect_seconds", 300, "How long to wait for the others at first.", 1)
     flags.DEFINE_integer("peer_seconds", 60, "How long another may give no sign of life.", 1)
-    cli.run(main)
+    command.run(main)

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from dped_jax.cli.progress import progress_bar
+from dped_jax.base.progress import progress_bar
 from dped_jax.input_pipeline import (
     DATASET_VERSION,
     PATCH_SIZE,

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import ml_collections
 from absl import logging
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.models.layers import DEVICES
 from dped_jax.train.feeds import Feed
 from dped_jax.train_state import TrainState

@@ -15,8 +15,8 @@ from absl import logging
 from jax.sharding import NamedSharding, PartitionSpec
 
 from dped_jax import input_pipeline
-from dped_jax.cli import InputError
-from dped_jax.cli.progress import progress_bar
+from dped_jax.base.errors import InputError
+from dped_jax.base.progress import progress_bar
 from dped_jax.input_pipeline import PATCH_SIZE, Draws, Pairs
 from dped_jax.models.layers import DEVICES
 from dped_jax.train.decoded import PAIR_BYTES, DecodedPairs

@@ -6,8 +6,8 @@ import json
 import pathlib
 from typing import Any
 
-from dped_jax import cli
-from dped_jax.cli.progress import progress_bar
+from dped_jax.base.files import write_atomically
+from dped_jax.base.progress import progress_bar
 from dped_jax.input_pipeline import DATASET_VERSION, dataset_folder, open_dataset
 
 
@@ -42,7 +42,7 @@ def fingerprint(data_dir: str | pathlib.Path, phone: str) -> dict[str, Any]:
             found[file.name] = {"stamp": stamp, "sha256": sha256}
     if found != known:
         with contextlib.suppress(OSError):  # a dataset may lie where nobody can write
-            cli.write_atomically(kept, json.dumps(found, indent=2) + "\n")
+            write_atomically(kept, json.dumps(found, indent=2) + "\n")
     return {
         "name": f"dped/{phone}",
         "version": DATASET_VERSION,

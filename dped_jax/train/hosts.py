@@ -23,8 +23,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from jax._src import distributed
 
-from dped_jax import cli
-from dped_jax.cli import InputError
+from dped_jax.base import command, errors
+from dped_jax.base.errors import InputError
 
 BEAT_SECONDS = 1.0  # between two signs of life
 _ALIVE, _STARTED = "dped_jax/alive/", "dped_jax/started/"
@@ -34,7 +34,7 @@ _DONE = "done"
 def _end(line: str) -> None:
     """Ends this process, whatever its other threads wait for."""
     print(f"error: {' '.join(line.split())}", file=sys.stderr, flush=True)
-    os._exit(cli.AGAIN)
+    os._exit(command.AGAIN)
 
 
 def _check_flags(coordinator: str | None, num: int | None, index: int | None) -> None:
@@ -107,7 +107,7 @@ def joined(
     watch = _Watch(peer_seconds)
     try:
         yield
-    except cli.StoppedError:  # all processes together
+    except errors.StoppedError:  # all processes together
         watch.leave(_DONE)
         raise
     except BaseException as error:

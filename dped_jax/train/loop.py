@@ -14,8 +14,8 @@ from absl import logging
 from flax.traverse_util import flatten_dict
 
 from dped_jax import check_config, checkpoint, input_pipeline
-from dped_jax.cli import InputError, StoppedError
-from dped_jax.cli.progress import progress_bar
+from dped_jax.base.errors import InputError, StoppedError
+from dped_jax.base.progress import progress_bar
 from dped_jax.convert import vgg_files
 from dped_jax.train import hosts, resume, saved_state
 from dped_jax.train.calls import draw_calls, warn_of_single_steps

@@ -16,9 +16,9 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from dped_jax import cli
-from dped_jax.cli import InputError
-from dped_jax.images.pixels import to_integers
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import write_atomically
+from dped_jax.pixels import to_integers
 from dped_jax.train_state import TrainState, learning_rate_at
 
 Curve = list[tuple[float, float]]  # (step, value)
@@ -45,7 +45,7 @@ class MetricsWriter:
             kept = (
                 line for line, place in zip(written, places, strict=True) if place and place <= last
             )
-            cli.write_atomically(lines, "".join(kept))
+            write_atomically(lines, "".join(kept))
         (workdir / "samples").mkdir(exist_ok=True)
         self._lines = lines.open("a", buffering=1)
         self._events = Events(workdir, step)
@@ -80,7 +80,7 @@ class MetricsWriter:
     def picture(self, step: int, image: np.ndarray) -> None:
         """Writes an (H, W, 3) uint8 RGB picture."""
         path = self._workdir / "samples" / f"{step:08d}.png"
-        cli.write_atomically(path, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+        write_atomically(path, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
         self._events.picture(step, "samples", image)
 
     def __enter__(self) -> Self:

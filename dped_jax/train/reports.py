@@ -13,8 +13,8 @@ import ml_collections
 import numpy as np
 from tqdm import tqdm
 
-from dped_jax import cli
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import write_atomically
 from dped_jax.evaluate.scores import format_summary
 from dped_jax.train.metrics_writer import MetricsWriter
 
@@ -80,7 +80,7 @@ class StepReports:
                 found = {name: str(values[name]) for name in bad}
                 told = {"step": step, "not_finite": found, "checkpoint": good}
                 text = json.dumps(told | {"pairs": self._names_of(step)}, indent=2)
-                cli.write_atomically(self._workdir / "not_finite.json", text + "\n")
+                write_atomically(self._workdir / "not_finite.json", text + "\n")
             raise InputError(
                 f"step {step}: {', '.join(bad)} not finite; {kept}; the pairs are named in "
                 f"{self._workdir}/not_finite.json; lower --config.train.learning_rate or the loss "

@@ -16,8 +16,9 @@ import jax
 import ml_collections
 from flax.traverse_util import flatten_dict
 
-from dped_jax import checkpoint, cli
-from dped_jax.cli import InputError, locks
+from dped_jax import checkpoint
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import locked, write_atomically
 
 # Without effect on parameters and scores. `eval.num_pairs` has one: the best of scores on different
 # pairs is not the best model.
@@ -49,7 +50,7 @@ def alone(workdir: pathlib.Path) -> Iterator[None]:
         return
     workdir.mkdir(parents=True, exist_ok=True)
     try:
-        with locks.locked(workdir / "lock", f"--workdir={workdir}"):
+        with locked(workdir / "lock", f"--workdir={workdir}"):
             yield
     finally:
         with contextlib.suppress(OSError):
@@ -136,4 +137,4 @@ def record(
         with (workdir / "config_history.jsonl").open("a") as file:
             file.write(json.dumps({"step": step, "earlier": earlier}) + "\n")
     checkpoint.write_config(workdir, config)
-    cli.write_atomically(workdir / "dataset.json", json.dumps(dataset, indent=2) + "\n")
+    write_atomically(workdir / "dataset.json", json.dumps(dataset, indent=2) + "\n")

@@ -11,8 +11,8 @@ import jax
 from absl import logging
 
 from dped_jax import checkpoint
+from dped_jax.base.errors import InputError
 from dped_jax.checkpoint import Tree
-from dped_jax.cli import InputError
 from dped_jax.train import hosts
 from dped_jax.train_state import TrainState
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from dped_jax import input_pipeline
 from dped_jax.evaluate.scores import score_batches, summarize
-from dped_jax.images.pixels import to_float
 from dped_jax.models.discriminator import make_discriminator
 from dped_jax.models.generator import make_eval_step
+from dped_jax.pixels import to_float
 from dped_jax.train import metrics_writer
 from dped_jax.train_state import TrainState
 from dped_jax.train_step import discriminator_input

@@ -9,7 +9,7 @@ import tiny
 from real_images import read_patches
 
 from dped_jax import checkpoint
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.convert import generators
 from dped_jax.evaluate import protocols
 from dped_jax.models.generator import make_eval_step

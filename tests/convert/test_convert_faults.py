@@ -9,7 +9,7 @@ import tensorflow as tf
 import tiny
 
 from dped_jax import checkpoint
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.convert import __main__ as convert
 from dped_jax.convert import generators
 

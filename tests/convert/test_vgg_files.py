@@ -21,7 +21,7 @@ from vgg_layouts import (
     write_safetensors,
 )
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.convert import vgg_files
 
 

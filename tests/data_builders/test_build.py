@@ -10,8 +10,8 @@ import tensorflow_datasets as tfds
 from generated_patches import ROOT, encode_patch, files_below
 
 from data_builders.dped import build
-from data_builders.dped.cli import InputError
 from data_builders.dped.dped_dataset_builder import Builder
+from dped_jax.base.errors import InputError
 
 VERSION = str(Builder.VERSION)
 SKIP = {name: tfds.decode.SkipDecoding() for name in ("phone", "dslr")}

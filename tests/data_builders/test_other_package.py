@@ -45,7 +45,7 @@ def test_every_module_can_be_imported(elsewhere):
 
 
 def test_commands_name_each_other_as_they_are_called_there(elsewhere):
-    program = "from other.data_builders.dped import cli; print(cli.command('build'))"
+    program = "from other.data_builders.dped import layout; print(layout.command_line('build'))"
     done = run_there(elsewhere, "-c", program)
     assert done.stdout == "python -m other.data_builders.dped.build\n", done.stderr
 

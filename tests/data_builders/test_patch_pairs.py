@@ -7,8 +7,8 @@ import pytest
 from generated_patches import encode_patch
 
 from data_builders.dped import patch_pairs, picture_files
-from data_builders.dped.cli import InputError
 from data_builders.dped.pair_list import PairList, natural_order
+from dped_jax.base.errors import InputError
 
 
 def names(pairs):

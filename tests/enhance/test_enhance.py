@@ -12,7 +12,7 @@ import pytest
 import pyvips
 import tiny
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.convert import generators
 from dped_jax.enhance.activations import Storage
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
@@ -20,8 +20,8 @@ from dped_jax.enhance.worker import Settings, Worker, crop_photo, enhance_files,
 from dped_jax.export import onnx_files, run_stages
 from dped_jax.images import photo_files
 from dped_jax.images.photo_files import Photo
-from dped_jax.images.pixels import to_float, to_integers
 from dped_jax.models.generator import make_generator
+from dped_jax.pixels import to_float, to_integers
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import tiny
 
 from configs import release
 from dped_jax import checkpoint
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.enhance.worker import plan
 from dped_jax.images import photo_files
 from dped_jax.images.photo_files import Photo

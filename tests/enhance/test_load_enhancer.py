@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import tiny
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.enhance.photo_enhancer import load_enhancer
 from dped_jax.images import photo_files
 from dped_jax.images.photo_files import Photo
-from dped_jax.images.pixels import to_float, to_integers
+from dped_jax.pixels import to_float, to_integers
 
 
 @pytest.fixture(scope="module")

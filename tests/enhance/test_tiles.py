@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tiny
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.enhance import activations, photo_enhancer, windows
 from dped_jax.enhance.activations import Storage
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
-from dped_jax.images.pixels import to_integers
 from dped_jax.models.generator import make_generator
+from dped_jax.pixels import to_integers
 
 FAMILY = [
     {"norm": "instance", "num_blocks": 0},

@@ -13,7 +13,7 @@ import tiny
 from tqdm import tqdm
 
 from dped_jax import checkpoint, metrics
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.evaluate import batches, protocols
 from dped_jax.evaluate.batches import folder_batches
 from dped_jax.evaluate.scores import DPED_BATCH_SIZE, format_summary, score_batches, summarize

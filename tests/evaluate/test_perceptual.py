@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 import tiny
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.evaluate import perceptual
 from dped_jax.evaluate.scores import score_batches, summarize
 

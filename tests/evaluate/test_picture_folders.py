@@ -10,10 +10,11 @@ import pytest
 import tiny
 
 from dped_jax import input_pipeline
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import MissingPicturesError, matching_pictures
 from dped_jax.evaluate.batches import folder_batches, split_batches
 from dped_jax.evaluate.scores import score
-from dped_jax.images.folders import MissingPicturesError, matching_images, read_image
+from dped_jax.images.folders import read_image
 
 NAMES = ["17", "18", "19"]  # the test split of `tiny_data`
 
@@ -95,14 +96,14 @@ def test_folders_that_lack_pictures_are_all_named(tmp_path):
         for i in numbers:
             (folders[flag] / f"{i}.png").touch()
     with pytest.raises(MissingPicturesError) as error:
-        matching_images(folders)
+        matching_pictures(folders)
     assert error.value.missing == ["0", "1", "2", "3", "4", "30"]
     assert f"--phone_dir={folders['phone_dir']}: 1 pictures" in str(error.value)
     assert f"--dslr_dir={folders['dslr_dir']}: 5 pictures" in str(error.value)
     for i in range(25):
         (folders["phone_dir"] / f"{i}.png").unlink()
     with pytest.raises(MissingPicturesError) as error:
-        matching_images(folders)
+        matching_pictures(folders)
     assert error.value.missing == [str(i) for i in (*range(5, 25), 30)]
     assert "21 pictures of the other folders are missing here (5, 6," in str(error.value)
     assert "24, ...)" in str(error.value)

@@ -10,7 +10,7 @@ import scipy.ndimage
 import tiny
 
 from dped_jax import losses
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.experiments import blurred_pairs
 
 

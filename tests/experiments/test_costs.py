@@ -13,7 +13,7 @@ import tiny
 
 from configs import networks, table2
 from dped_jax import check_config, checkpoint
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.experiments import costs, methods, table, training
 from dped_jax.experiments.multiply_adds import macs_per_pixel
 from dped_jax.models.generator import make_generator

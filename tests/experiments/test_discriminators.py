@@ -11,7 +11,7 @@ import tiny
 
 from configs import discriminators as config_file
 from dped_jax import checkpoint
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.experiments import discriminators
 from dped_jax.models.discriminator import make_discriminator, to_grayscale
 from dped_jax.train.validation import make_discriminator_eval_step

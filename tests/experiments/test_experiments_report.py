@@ -4,7 +4,7 @@ import browser as chromium
 import pytest
 import tiny
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.experiments import report
 from dped_jax.pages import web_page
 

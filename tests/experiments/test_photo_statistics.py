@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tiny
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.experiments import photo_statistics
 
 SIZE = (230, 310)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tiny
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.enhance.worker import parse_crop
 from dped_jax.experiments import photographs
 from dped_jax.images import photo_files
 from dped_jax.images.photo_files import Photo
-from dped_jax.images.pixels import to_integers
+from dped_jax.pixels import to_integers
 
 
 def smooth(seed: int, height: int = 48, width: int = 64) -> np.ndarray:

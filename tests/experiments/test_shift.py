@@ -10,7 +10,7 @@ import pytest
 import scipy.signal
 import tiny
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.experiments import shift
 
 ANGLES = np.array([0, np.pi / 2, np.pi])

@@ -11,7 +11,7 @@ import tiny
 
 from configs import table2, table3, table3_small
 from dped_jax import input_pipeline
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.convert import generators
 from dped_jax.evaluate import perceptual
 from dped_jax.evaluate.scores import score_workdir

@@ -11,7 +11,7 @@ import pytest
 import random_networks
 import tiny
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.export import files
 
 

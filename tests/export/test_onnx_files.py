@@ -17,7 +17,7 @@ from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.export import onnx_files, run_stages
 from dped_jax.export.check import photographs
 from dped_jax.export.graph import Graph
-from dped_jax.images.pixels import to_float, to_integers
+from dped_jax.pixels import to_float, to_integers
 
 SHAPES = [(2, 100, 100), (1, 37, 61), (1, 131, 75), (1, 67, 193)]  # patches, and odd sizes
 

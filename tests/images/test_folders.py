@@ -1,13 +1,12 @@
 """Pictures that cannot be used are refused by name, before they cost memory."""
 
-import os
 import pathlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.images import folders
 
 
@@ -22,9 +21,3 @@ def test_few_bytes_of_many_pixels_are_not_decoded(picture, monkeypatch):
     monkeypatch.setattr(folders, "MAX_PIXELS", 60 * 50 - 1)
     with pytest.raises(InputError, match=r"a.png: 50 x 60 pixels, more than 200 megapixels"):
         folders.read_image(picture)
-
-
-def test_a_name_that_is_not_utf8(picture):
-    os.rename(picture, os.fsencode(picture.parent) + b"/caf\xe9.png")
-    with pytest.raises(InputError, match=r"--dslr_dir: .*caf.udce9.png': its name is not UTF-8"):
-        folders.list_images(picture.parent, "dslr_dir")

@@ -13,7 +13,7 @@ import pyvips
 import skimage.data
 from PIL import ExifTags, Image, ImageCms
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.images import photo_files
 from dped_jax.images.photo_files import Photo
 

@@ -15,7 +15,7 @@ import pytest
 from absl import flags
 
 from configs import demo
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.pages import web_page
 from dped_jax.report import __main__ as command
 from dped_jax.report.page import read_photos, training_curves

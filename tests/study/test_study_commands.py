@@ -13,7 +13,7 @@ import yaml
 from served_study import CLASSES, Participant, recorded, serving, start, write_study
 from tiny import assert_one_line_error, command
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.study.definition import Question, define, load, order
 
 STUDY = "dped_jax.study"

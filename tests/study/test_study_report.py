@@ -10,7 +10,7 @@ import scipy.optimize
 import scipy.stats
 from simulated_votes import definition, simulate
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.study import report, results, statistics
 
 SETTINGS = {"title": "Which <b>one</b>?", "min_median_seconds": 1.0}

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from served_study import ROOT, Participant, connected, serving, write_study
 
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.study import store
 from dped_jax.study.definition import Question
 from dped_jax.study.definition import load as load_study

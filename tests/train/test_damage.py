@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dped_jax import checkpoint
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.train import resume, saved_state
 from dped_jax.train.loop import train
 from dped_jax.train.metrics_writer import MetricsWriter

@@ -14,7 +14,7 @@ from fake_devices import xla_flags
 from flax.traverse_util import flatten_dict
 
 from configs import paper
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.convert import vgg_files
 from dped_jax.train.devices import choose_devices, map_steps, replicate
 from dped_jax.train.feeds import StreamedBatches

@@ -9,7 +9,7 @@ import tiny
 from test_train import saved_arrays
 
 from dped_jax import input_pipeline
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.models.layers import DEVICES
 from dped_jax.train import feeds
 from dped_jax.train.calls import steps_of_call

@@ -12,7 +12,8 @@ from dped_jax import checkpoint
 PROGRAM = """
 import pathlib, shutil, sys
 import numpy as np
-from dped_jax import checkpoint, cli
+from dped_jax import checkpoint
+from dped_jax.base import command
 from dped_jax.train import saved_state
 
 def save(manager, step, size):
@@ -30,12 +31,12 @@ def main(argv):
         save(manager, 3, 100)
 
 sys.argv = sys.argv[1:]
-cli.run(main)
+command.run(main)
 """
 
 
 def test_a_disk_that_fills_up_while_a_checkpoint_is_written(tmp_path):
-    before = "cli.check_space = lambda *_: None  # it was not full then"
+    before = "checkpoint.check_space = lambda *_: None  # it was not full then"
     program = PROGRAM.format(before=before, after="pass")
     result = small_disk.run_on_small_disk(
         "1m", tmp_path, sys.executable, "-c", program, tmp_path / "disk/w"

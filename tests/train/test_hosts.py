@@ -19,7 +19,7 @@ from fake_devices import xla_flags
 from flax.traverse_util import flatten_dict
 
 from dped_jax import checkpoint
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.train import hosts
 from dped_jax.train.loop import train
 
@@ -28,7 +28,7 @@ SLACK = 120  # for starting and ending processes on a machine that others use to
 MEETING = """
 import jax
 import numpy as np
-from dped_jax import cli
+from dped_jax.base import command
 from dped_jax.train import hosts
 
 def main(argv):
@@ -40,7 +40,7 @@ def main(argv):
             if count == 0:
                 print("met", flush=True)
 
-cli.run(main)
+command.run(main)
 """
 
 

@@ -13,7 +13,7 @@ import tiny
 from tensorboardX.proto import event_pb2
 
 from configs import paper
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.train.metrics_writer import MetricsWriter, describe_start, read_metrics
 from dped_jax.train_state import create_train_state, learning_rate_at
 

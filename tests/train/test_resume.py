@@ -8,8 +8,8 @@ import pytest
 import tiny
 from test_train import saved_arrays
 
-from dped_jax import checkpoint, cli
-from dped_jax.cli import InputError
+from dped_jax import checkpoint
+from dped_jax.base.errors import InputError
 from dped_jax.train import resume
 from dped_jax.train.fingerprint import fingerprint as dataset_fingerprint
 from dped_jax.train.loop import train
@@ -178,7 +178,7 @@ def test_a_dataset_where_nobody_can_write_is_read_all_the_same(tiny_data, tmp_pa
     def refusing(path, content):
         raise PermissionError(path)
 
-    monkeypatch.setattr(cli, "write_atomically", refusing)
+    monkeypatch.setattr("dped_jax.train.fingerprint.write_atomically", refusing)
     found = dataset_fingerprint(copied, "custom")
     monkeypatch.undo()
     assert found == dataset_fingerprint(tiny_data, "custom")

@@ -13,7 +13,7 @@ import tiny
 from flax.traverse_util import flatten_dict
 
 from dped_jax import checkpoint
-from dped_jax.cli import InputError, StoppedError
+from dped_jax.base.errors import InputError, StoppedError
 from dped_jax.train import loop, resume, saved_state, stop
 from dped_jax.train.loop import train
 

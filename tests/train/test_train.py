@@ -17,7 +17,7 @@ from fake_devices import xla_flags
 from flax.traverse_util import flatten_dict
 
 from dped_jax import checkpoint
-from dped_jax.cli import InputError
+from dped_jax.base.errors import InputError
 from dped_jax.train import metrics_writer
 from dped_jax.train.loop import initial_state, load_vgg, train
 

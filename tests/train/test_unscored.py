@@ -7,7 +7,7 @@ import tiny
 from test_stop import send_at
 
 from dped_jax import checkpoint
-from dped_jax.cli import StoppedError
+from dped_jax.base.errors import StoppedError
 from dped_jax.train import loop
 from dped_jax.train.loop import train
 

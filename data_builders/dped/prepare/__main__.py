@@ -25,80 +25,40 @@ from typing import Any
 from absl import flags, logging
 from etils import epath
 
-from .. import cli
-from ..cli import InputError
-from ..layout import CAMERA_FOLDERS, MANIFEST_FILE, PATCH_SIZE
-from . import beam, folders, pairing, pairing_by_time, parallel, patches, photo_pairs
+from dped_jax.base import command
+from dped_jax.base.errors import InputError
 
-_PHONE_DIR = flags.DEFINE_string(
-    "phone_dir",
-    None,
-    "Folder of the phone's photos; or several, as iphone=D,sony=D.",
-    required=True,
-)
-_DSLR_DIR = flags.DEFINE_string("dslr_dir", None, "Folder of the DSLR's photos.", required=True)
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Where <phone>/ is made.", required=True)
-_PHONE = flags.DEFINE_enum("phone", "custom", list(CAMERA_FOLDERS), "Name of the camera pair.")
-_SIZE = flags.DEFINE_string("size", "1080x800", "Aligned photos, at most; landscape.")
-_MIN_CORRELATION = flags.DEFINE_float(
-    "min_correlation", patches.MIN_CORRELATION, "Patches are kept above it.", -1.0, 1.0
-)
-_KEEP_BLANK = flags.DEFINE_bool(
-    "keep_blank", False, "Keep blank patches (flat sky), whose correlation is undefined."
-)
-_PATCH_FORMAT = flags.DEFINE_enum("patch_format", "jpg", ["jpg", "png"], "Format of patches.")
-_JPEG_QUALITY = flags.DEFINE_integer("jpeg_quality", 100, "Of patches; 100 as published.", 1, 100)
-_KEEP_ALIGNED = flags.DEFINE_bool(
-    "keep_aligned", False, "Write the whole aligned photos, too, as PNG."
-)
-_TEST_SCENES = flags.DEFINE_integer(
-    "test_scenes", -1, "Scenes held out for test; -1: 100, or a tenth of fewer than 1000."
-)
-_VALIDATION_SCENES = flags.DEFINE_integer("validation_scenes", -1, "For validation; likewise.")
-_SCENE_SEPARATOR = flags.DEFINE_string(
-    "scene_separator",
-    "",
-    "Photos whose names are the same up to the last such are of one scene.",
-)
-_PAIR_BY = flags.DEFINE_enum("pair_by", "name", ["name", "time"], "How photos find partners.")
-_MAX_SECONDS = flags.DEFINE_float(
-    "max_seconds", pairing_by_time.MAX_SECONDS, "Between partners, with --pair_by=time.", 0.0
-)
-_PAIRS = flags.DEFINE_string(
-    "pairs", None, "Table of pairs, as --pair_by=time writes it; instead of finding them."
-)
-_PROCESSES = flags.DEFINE_integer("processes", os.cpu_count(), "At once, without --runner.", 1)
-_RUNNER = flags.DEFINE_string("runner", None, "An Apache Beam runner; default: this machine.")
-cli.refuse_empty(_PHONE_DIR, _DSLR_DIR, _OUTPUT_DIR, _PAIRS)
+from ..layout import CAMERA_FOLDERS, MANIFEST_FILE, PATCH_SIZE, command_line
+from . import beam, folders, pairing, pairing_by_time, parallel, patches, photo_pairs
 
 
 def _settings() -> photo_pairs.Settings:
     """Settings from the flags."""
-    size = re.fullmatch(r"(\d+)x(\d+)", _SIZE.value)
+    size = re.fullmatch(r"(\d+)x(\d+)", FLAGS.size)
     if not size or min(map(int, size.groups())) < PATCH_SIZE:
         raise InputError(
-            f"--size={_SIZE.value}: must be WIDTHxHEIGHT, each at least 100, as 1080x800"
+            f"--size={FLAGS.size}: must be WIDTHxHEIGHT, each at least 100, as 1080x800"
         )
     return photo_pairs.Settings(
         width=int(size[1]),
         height=int(size[2]),
-        min_correlation=_MIN_CORRELATION.value,
-        keep_blank=_KEEP_BLANK.value,
-        patch_format=_PATCH_FORMAT.value,
-        jpeg_quality=_JPEG_QUALITY.value,
-        keep_aligned=_KEEP_ALIGNED.value,
+        min_correlation=FLAGS.min_correlation,
+        keep_blank=FLAGS.keep_blank,
+        patch_format=FLAGS.patch_format,
+        jpeg_quality=FLAGS.jpeg_quality,
+        keep_aligned=FLAGS.keep_aligned,
     )
 
 
 def _full_path(path: str) -> str:
-    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
+    return path if "://" in path else os.path.abspath(path)
 
 
 def main(argv: list[str]) -> None:
     """Prepares what the flags say, and prints what came of it and the next command."""
     logging.set_verbosity(logging.WARNING)
     os.environ.setdefault("EPATH_USE_TF", "false")  # s3:// and gs:// through fsspec
-    runner, processes = _RUNNER.value, _PROCESSES.value or 1
+    runner, processes = FLAGS.runner, FLAGS.processes or 1
     if runner is None:
 
         def run(function: Callable[[Any], None], tasks: Collection[Any], doing: str) -> None:
@@ -109,7 +69,7 @@ def main(argv: list[str]) -> None:
             del doing
             beam.run_beam(function, tasks, runner=runner, options=argv[1:])
 
-    phone_dirs, dslr_dir = _phone_dirs(), _full_path(_DSLR_DIR.value)
+    phone_dirs, dslr_dir = _phone_dirs(), _full_path(FLAGS.dslr_dir)
     settings, empty = _settings(), []
     pairings = _find_pairs(phone_dirs, dslr_dir, run)
     for phone, phone_dir in phone_dirs.items():
@@ -117,12 +77,12 @@ def main(argv: list[str]) -> None:
         result = folders.prepare(
             phone_dir=phone_dir,
             dslr_dir=dslr_dir,
-            output_dir=_full_path(_OUTPUT_DIR.value),
+            output_dir=_full_path(FLAGS.output_dir),
             phone=phone,
             settings=settings,
-            test_scenes=_TEST_SCENES.value,
-            validation_scenes=_VALIDATION_SCENES.value,
-            scene_separator=_SCENE_SEPARATOR.value,
+            test_scenes=FLAGS.test_scenes,
+            validation_scenes=FLAGS.validation_scenes,
+            scene_separator=FLAGS.scene_separator,
             pairing=pairings[phone],
             run=run,
         )
@@ -133,19 +93,19 @@ def main(argv: list[str]) -> None:
 
 def _phone_dirs() -> dict[str, str]:
     """Folder of each phone's photos, by the phone's name."""
-    parts = [part.partition("=") for part in _PHONE_DIR.value.split(",")]
+    parts = [part.partition("=") for part in FLAGS.phone_dir.split(",")]
     if "/" in parts[0][0] or not parts[0][1]:
-        return {_PHONE.value: _full_path(_PHONE_DIR.value)}
+        return {FLAGS.phone: _full_path(FLAGS.phone_dir)}
     if flags.FLAGS["phone"].present:
         raise InputError("--phone goes with one folder: --phone_dir names the phones itself")
     for name, _, folder in parts:
         if name not in CAMERA_FOLDERS or not folder:
             raise InputError(
-                f"--phone_dir={_PHONE_DIR.value}: {name!r} is no NAME=FOLDER with a name of"
+                f"--phone_dir={FLAGS.phone_dir}: {name!r} is no NAME=FOLDER with a name of"
                 f" {', '.join(CAMERA_FOLDERS)}"
             )
     if len({name for name, _, _ in parts}) < len(parts):
-        raise InputError(f"--phone_dir={_PHONE_DIR.value}: a phone is named twice")
+        raise InputError(f"--phone_dir={FLAGS.phone_dir}: a phone is named twice")
     return {name: _full_path(folder) for name, _, folder in parts}
 
 
@@ -153,17 +113,17 @@ def _find_pairs(
     phone_dirs: dict[str, str], dslr_dir: str, run: parallel.Run
 ) -> dict[str, pairing.Pairing]:
     """The pairs of each phone, as the flags say."""
-    separator, output_dir = _SCENE_SEPARATOR.value, _full_path(_OUTPUT_DIR.value)
-    if _PAIRS.value:
-        rows = pairing.read_table(epath.Path(_full_path(_PAIRS.value)), phone_dirs, dslr_dir)
+    separator, output_dir = FLAGS.scene_separator, _full_path(FLAGS.output_dir)
+    if FLAGS.pairs:
+        rows = pairing.read_table(epath.Path(_full_path(FLAGS.pairs)), phone_dirs, dslr_dir)
         return pairing.from_rows(rows, phone_dirs, dslr_dir, separator)
-    if _PAIR_BY.value == "name":
+    if FLAGS.pair_by == "name":
         return {
             phone: pairing.by_name(phone_dir, dslr_dir, separator)
             for phone, phone_dir in phone_dirs.items()
         }
     rows, clocks = pairing_by_time.by_time(
-        phone_dirs, dslr_dir, output_dir, max_seconds=_MAX_SECONDS.value, run=run
+        phone_dirs, dslr_dir, output_dir, max_seconds=FLAGS.max_seconds, run=run
     )
     for phone, clock in clocks.items():
         found = [row.seconds for row in rows if row.camera == phone and row.seconds is not None]
@@ -172,15 +132,13 @@ def _find_pairs(
             f" {clock.offset:+.1f} s from the phone's, {86400 * clock.drift:+.2f} s a day; pairs"
             f" are within {max(map(abs, found), default=0):.1f} s"
         )
-    print(
-        f"look at {_OUTPUT_DIR.value}/{pairing_by_time.TABLE_FILE}; corrected, give it as --pairs"
-    )
+    print(f"look at {FLAGS.output_dir}/{pairing_by_time.TABLE_FILE}; corrected, give it as --pairs")
     return pairing.from_rows(rows, phone_dirs, dslr_dir, separator)
 
 
 def _report(phone: str, result: folders.Result, seconds: float) -> list[str]:
     """Prints what was made of one phone's photos; returns what is wrong with it."""
-    target = epath.Path(_OUTPUT_DIR.value) / phone
+    target = epath.Path(FLAGS.output_dir) / phone
     new = result.pairs - result.done_before
     before = f", {result.done_before} of them before," if result.done_before else ""
     if not result.changed:
@@ -196,20 +154,60 @@ def _report(phone: str, result: folders.Result, seconds: float) -> list[str]:
     if summary.rejected:
         where = f"listed in {target / MANIFEST_FILE}"
         print(f"{len(summary.rejected)} photo(s) without patches, {where}:")
-        cli.print_problems(summary.rejected)
+        command.print_problems(summary.rejected)
     print(f"look at {target}/contact_sheet.png and {target}/correlations.png")
     empty = [split for split, count in summary.patches.items() if not count]
     if empty:
         return [f"{target}: no patches for {' and '.join(empty)}"]
-    output, copy = _OUTPUT_DIR.value, ""
+    output, copy = FLAGS.output_dir, ""
     if "://" in output:
         output, copy = "COPY", f"copy {target} to COPY/{phone} on a disk, then "
     print(
-        f"next: {copy}{cli.command('build')} --manual_dir={output} --phone={phone}"
+        f"next: {copy}{command_line('build')} --manual_dir={output} --phone={phone}"
         " --data_dir=DATA_DIR"
     )
     return []
 
 
+FLAGS = flags.FLAGS
+
+
 if __name__ == "__main__":
-    cli.run(main, pass_unknown_flags=any(arg.startswith("--runner") for arg in sys.argv))
+    flags.DEFINE_string(
+        "phone_dir",
+        None,
+        "Folder of the phone's photos; or several, as iphone=D,sony=D.",
+        required=True,
+    )
+    flags.DEFINE_string("dslr_dir", None, "Folder of the DSLR's photos.", required=True)
+    flags.DEFINE_string("output_dir", None, "Where <phone>/ is made.", required=True)
+    flags.DEFINE_enum("phone", "custom", list(CAMERA_FOLDERS), "Name of the camera pair.")
+    flags.DEFINE_string("size", "1080x800", "Aligned photos, at most; landscape.")
+    flags.DEFINE_float(
+        "min_correlation", patches.MIN_CORRELATION, "Patches are kept above it.", -1.0, 1.0
+    )
+    flags.DEFINE_bool(
+        "keep_blank", False, "Keep blank patches (flat sky), whose correlation is undefined."
+    )
+    flags.DEFINE_enum("patch_format", "jpg", ["jpg", "png"], "Format of patches.")
+    flags.DEFINE_integer("jpeg_quality", 100, "Of patches; 100 as published.", 1, 100)
+    flags.DEFINE_bool("keep_aligned", False, "Write the whole aligned photos, too, as PNG.")
+    flags.DEFINE_integer(
+        "test_scenes", -1, "Scenes held out for test; -1: 100, or a tenth of fewer than 1000."
+    )
+    flags.DEFINE_integer("validation_scenes", -1, "For validation; likewise.")
+    flags.DEFINE_string(
+        "scene_separator",
+        "",
+        "Photos whose names are the same up to the last such are of one scene.",
+    )
+    flags.DEFINE_enum("pair_by", "name", ["name", "time"], "How photos find partners.")
+    flags.DEFINE_float(
+        "max_seconds", pairing_by_time.MAX_SECONDS, "Between partners, with --pair_by=time.", 0.0
+    )
+    flags.DEFINE_string(
+        "pairs", None, "Table of pairs, as --pair_by=time writes it; instead of finding them."
+    )
+    flags.DEFINE_integer("processes", os.cpu_count(), "At once, without --runner.", 1)
+    flags.DEFINE_string("runner", None, "An Apache Beam runner; default: this machine.")
+    command.run(main, pass_unknown_flags=any(arg.startswith("--runner") for arg in sys.argv))

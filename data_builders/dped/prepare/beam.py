@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 
-from ..cli import InputError
+from dped_jax.base.errors import InputError
 
 WAVE_TASKS = 10_000  # a pipeline each: neither driver nor scheduler holds more at once
 WAVE_PARTS = 2_000  # of a wave, which go to workers one by one

@@ -11,8 +11,10 @@ from typing import Any
 
 from etils import epath
 
-from .. import cli, locks, manifest
-from ..cli import InputError
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import locked, write_atomically
+
+from .. import manifest
 from ..layout import MANIFEST_FILE
 from . import photo_pairs, publish, records, splits
 from .pairing import Pairing, by_name
@@ -104,16 +106,14 @@ def _alone(work: epath.Path) -> contextlib.AbstractContextManager[None]:
     if "://" in os.fspath(work):
         return contextlib.nullcontext()
     work.parent.mkdir(parents=True, exist_ok=True)
-    return locks.locked(
-        Path(work.parent) / f"{work.name}.lock", f"{work.parent.parent / work.name}"
-    )
+    return locked(Path(work.parent) / f"{work.name}.lock", f"{work.parent.parent / work.name}")
 
 
 def _keep_settings(file: epath.Path, settings: Mapping[str, object]) -> None:
     """Writes the settings of a new run; other ones than of the run before are refused."""
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        cli.write_atomically(file, json.dumps(settings, indent=2).encode())
+        write_atomically(file, json.dumps(settings, indent=2).encode())
         return
     try:
         before = {"keep_aligned": False} | dict(json.loads(file.read_text()))  # old ones lack it

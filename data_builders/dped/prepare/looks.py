@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from etils import epath
 
-from .. import cli
+from dped_jax.base.files import write_atomically
+
 from . import homography
 from .photo_files import PhotoError, capture_time, decode_photo
 
@@ -59,7 +60,7 @@ def look(task: tuple[str, str, str]) -> None:
     head = json.dumps({"time": time, "problem": problem, "size": size}).encode()
     body = np.float32(points).tobytes() + descriptors.tobytes()
     count = np.array([len(head), len(points)], np.int64).tobytes()
-    cli.write_atomically(epath.Path(target), count + head + body)
+    write_atomically(epath.Path(target), count + head + body)
 
 
 @functools.lru_cache(maxsize=512)

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 
 from etils import epath
 
-from ..cli import InputError
-from ..picture_files import names_by_stem, natural_key
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import names_by_stem, natural_key
+
 from . import photo_files, splits
 from .photo_pairs import PhotoPair
 
@@ -69,12 +70,12 @@ class Pairing:
 
 
 def list_photos(folder: str) -> dict[str, str]:
-    """Names of a folder's photos by stem; see `picture_files.names_by_stem`.
+    """Names of a folder's photos by stem; see `folders.names_by_stem`.
 
     Raises:
       InputError: as there, or a library that one of them needs is not installed.
     """
-    names = names_by_stem(epath.Path(folder), photo_files.SUFFIXES)
+    names = names_by_stem(epath.Path(folder), folder)
     for suffix in {os.path.splitext(name)[1] for name in names.values()}:
         photo_files.library(suffix)
     return names

@@ -17,9 +17,10 @@ import scipy.optimize
 import scipy.sparse.csgraph
 from etils import epath
 
-from .. import cli
-from ..cli import InputError
-from ..picture_files import natural_key, some
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import write_atomically
+from dped_jax.base.folders import natural_key, some
+
 from .clocks import Clock, ClockError, find_clock
 from .looks import count_inliers, look, read_look
 from .pairing import Row, as_text, list_photos, read_table
@@ -89,8 +90,8 @@ def by_time(
     rows, clocks = _pair_all(phone_dirs, dslr_dir, photos, files, max_seconds)
     text = as_text(rows).encode()
     state = {"table": zlib.crc32(text), "listing": listing}
-    cli.write_atomically(work / "written.json", json.dumps(state).encode())
-    cli.write_atomically(table, text)
+    write_atomically(work / "written.json", json.dumps(state).encode())
+    write_atomically(table, text)
     for camera in photos:
         (work / (camera or "dslr")).rmtree()
     return rows, clocks

@@ -14,8 +14,8 @@ from typing import Any
 
 import cv2
 
-from ..cli import InputError
-from ..progress import progress_bar
+from dped_jax.base.errors import InputError
+from dped_jax.base.progress import progress_bar
 
 # Calls a function for all tasks; the string says what it does, for people.
 Run = Callable[[Callable[[Any], None], Collection[Any], str], None]

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms
 
-from ..cli import InputError
+from dped_jax.base.errors import InputError
+
 from ..layout import PATCH_SIZE
 from ..picture_files import MAX_PIXELS, PHOTO_SUFFIXES, decode, is_jpeg, picture_size
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from etils import epath
 
-from ..cli import InputError
+from dped_jax.base.errors import InputError
+
 from ..layout import (
     ALIGNED_PHOTOS,
     CAMERA_FOLDERS,

@@ -21,7 +21,8 @@ from typing import Any
 
 from etils import epath
 
-from ..cli import InputError, write_atomically
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import write_atomically
 
 _FOLDER = ".patches"
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS)

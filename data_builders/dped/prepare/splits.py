@@ -9,10 +9,11 @@ import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from dped_jax.base.errors import InputError
+from dped_jax.base.folders import natural_key
+
 from .. import manifest
-from ..cli import InputError
 from ..layout import SPLIT_FOLDERS
-from ..picture_files import natural_key
 
 HELD_OUT_SCENES = 100  # section 3.2.1: original images for test, and as many for validation
 HELD_OUT_DIVISOR = 10  # of sets with fewer than 1000 scenes

@@ -9,10 +9,10 @@ from photo_folders import manifest, reasons, run_all, simulated_pair
 from PIL import Image
 from tiny import assert_one_line_error
 
-from data_builders.dped.cli import InputError
 from data_builders.dped.prepare import pairing, pairing_by_time
 from data_builders.dped.prepare.clocks import ClockError, find_clock
 from data_builders.dped.prepare.photo_files import capture_time
+from dped_jax.base.errors import InputError
 
 START = datetime.datetime(2024, 5, 1, 9, 0, 0)
 OFFSET = 37 * 60 + 3

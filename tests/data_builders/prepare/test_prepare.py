@@ -22,11 +22,11 @@ from photo_folders import (
 )
 from tiny import assert_one_line_error
 
-from data_builders.dped import cli
-from data_builders.dped.cli import InputError
 from data_builders.dped.dped_dataset_builder import Builder
 from data_builders.dped.layout import SPLIT_FOLDERS
 from data_builders.dped.prepare import alignment, patches, photo_pairs
+from dped_jax.base import command, signals
+from dped_jax.base.errors import InputError
 
 
 def test_the_command_says_what_it_did(prepared):
@@ -161,15 +161,15 @@ def test_an_object_store_gets_the_same_files(prepared, photos, monkeypatch):
 def test_a_store_that_does_not_answer_is_one_line(monkeypatch):
     """Exceptions of the packages that talk to it are no OSError."""
 
-    monkeypatch.setattr(cli.app, "run", lambda main, **options: main(["prepare"]))
+    monkeypatch.setattr("absl.app.run", lambda main, **options: main(["prepare"]))
     for name in ("interrupt", "end_at_once"):
-        monkeypatch.setattr(cli.signals, name, lambda: None)
+        monkeypatch.setattr(signals, name, lambda: None)
 
     def fail(error):
         def main(argv):
             raise error("Could not connect\nto http://store")
 
-        cli.run(main)
+        command.run(main)
 
     with pytest.raises(SystemExit) as ended:
         fail(type("EndpointConnectionError", (Exception,), {"__module__": "botocore.exceptions"}))

@@ -22,8 +22,8 @@ from photo_folders import (
 )
 from tiny import assert_one_line_error
 
-from data_builders.dped.cli import InputError
 from data_builders.dped.prepare.records import read as read_record
+from dped_jax.base.errors import InputError
 
 
 def test_a_second_run_does_nothing_and_other_settings_are_refused(prepared, photos, run_command):

@@ -16,9 +16,9 @@ from photo_folders import (
 )
 from tiny import assert_one_line_error
 
-from data_builders.dped.cli import InputError
 from data_builders.dped.prepare import folders
 from data_builders.dped.prepare.splits import assign_splits
+from dped_jax.base.errors import InputError
 
 
 def test_bad_photos_are_rejected_one_by_one_with_a_reason(tmp_path):

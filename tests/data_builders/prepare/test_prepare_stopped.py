@@ -14,13 +14,14 @@ import pytest
 from generated_patches import ROOT, files_below
 from photo_folders import arguments, prepare_here, write_folders
 
-from data_builders.dped import locks, patch_files, picture_files
-from data_builders.dped.cli import InputError, write_atomically
+from data_builders.dped import patch_files, picture_files
+from dped_jax.base.errors import InputError
+from dped_jax.base.files import locked, write_atomically
 
 HOLD = """
 import pathlib, sys, time
-from data_builders.dped import locks
-with locks.locked(pathlib.Path(sys.argv[1]), "the output"):
+from dped_jax.base.files import locked
+with locked(pathlib.Path(sys.argv[1]), "the output"):
     print("locked", flush=True)
     time.sleep(60)
 """
@@ -66,23 +67,15 @@ def test_a_lock_says_who_holds_it_and_ends_with_its_process(tmp_path):
     assert holder.stdout.readline() == "locked\n"
     with (
         pytest.raises(InputError, match=f"the output: in use by process {holder.pid} on "),
-        locks.locked(file, "the output"),
+        locked(file, "the output"),
     ):
         pass
     stopped(holder, signal.SIGKILL)
     holder.stdout.close()
     assert file.exists()  # stale
-    with locks.locked(file, "the output"):
+    with locked(file, "the output"):
         assert str(os.getpid()) in file.read_text()
     assert not file.exists()
-
-
-def test_both_packages_have_the_same_locks():
-    ours, theirs = (
-        (ROOT / file).read_text().split("@contextlib.contextmanager")[1].strip()
-        for file in ("data_builders/dped/locks.py", "dped_jax/cli/locks.py")
-    )
-    assert ours.replace("file: Path", "file: pathlib.Path") == theirs
 
 
 def test_a_second_prepare_is_refused_while_the_first_runs(tmp_path, run_command):

@@ -8,8 +8,8 @@ import pytest
 from etils import epath
 
 from data_builders.dped import manifest
-from data_builders.dped.cli import InputError
 from data_builders.dped.prepare.splits import assign_splits, make_rows, scene_of
+from dped_jax.base.errors import InputError
 
 
 def window(correlation: float | None, patch: str | None) -> dict:

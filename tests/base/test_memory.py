@@ -8,7 +8,7 @@ import textwrap
 import pytest
 import tiny
 
-from dped_jax.cli.memory import free_memory
+from dped_jax.base.memory import free_memory
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ FAULTS = """
 
     import numpy as np
 
-    from dped_jax.cli.memory import keep_freed_memory
+    from dped_jax.base.memory import keep_freed_memory
 
     def faults():
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

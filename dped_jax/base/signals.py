@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 
 MESSAGE = "interrupted: start the same command again\n"
@@ -25,6 +26,18 @@ def end_at_once() -> None:
         os._exit(128 + number)
 
     _handle(end)
+
+
+def end_at_once_if_command(package: str) -> None:
+    """Calls `end_at_once` where Python was started with `-m` and a module of this package.
+
+    To be called where the package is first imported: `sys.argv` begins with "-m" until the module
+    of that name runs. Programs that merely import the package keep their own handlers.
+    """
+    if sys.argv[:1] == ["-m"]:
+        module = sys.orig_argv[-len(sys.argv)]
+        if f"{module}.".startswith(f"{package}."):
+            end_at_once()
 
 
 def interrupt() -> None:

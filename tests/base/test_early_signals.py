@@ -35,8 +35,3 @@ def test_a_signal_while_a_command_imports(command, number):
     told = [line for line in err.splitlines() if not line.startswith(IMPORTS)]
     assert (out, told) == (b"", [b"interrupted: start the same command again"])
     assert process.returncode == 128 + number
-
-
-def test_both_packages_have_the_same_handlers():
-    ours, theirs = (tiny.ROOT / f / "signals.py" for f in ("dped_jax/cli", "data_builders/dped"))
-    assert ours.read_text() == theirs.read_text()

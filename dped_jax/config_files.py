@@ -16,7 +16,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-PACKAGE = pathlib.Path(__file__).parents[1]
+PACKAGE = pathlib.Path(__file__).parent
 FOLDER = next(
     folder for folder in (PACKAGE / "configs", PACKAGE.parent / "configs") if folder.is_dir()
 )

@@ -6,8 +6,7 @@ import time
 
 import pytest
 
-from data_builders.dped import progress as data_builders_progress
-from dped_jax.cli import progress as dped_jax_progress
+from dped_jax.base import progress
 
 
 class Stream(io.StringIO):
@@ -21,14 +20,8 @@ class Stream(io.StringIO):
         return self._terminal
 
 
-@pytest.fixture(params=[dped_jax_progress, data_builders_progress])
-def progress(request):
-    """The two packages share no code: each has its own."""
-    return request.param
-
-
 @pytest.fixture
-def shown(progress, monkeypatch):
+def shown(monkeypatch):
     """What work of 10 tasks of 0.02 s each shows on stderr."""
 
     def work(terminal: bool) -> str:
@@ -45,7 +38,7 @@ def test_a_terminal_gets_a_bar(shown):
     assert shown(terminal=True).count("\r") > 5
 
 
-def test_a_log_file_gets_lines_at_intervals(progress, shown, monkeypatch):
+def test_a_log_file_gets_lines_at_intervals(shown, monkeypatch):
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.05)
     text = shown(terminal=False)
     assert "\r" not in text

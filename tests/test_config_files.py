@@ -7,7 +7,7 @@ import pytest
 import tiny
 
 from configs import paper, small, table3_small
-from dped_jax.cli import config_files
+from dped_jax import config_files
 
 
 @pytest.fixture
@@ -70,11 +70,12 @@ def run(elsewhere, *flags: str) -> subprocess.CompletedProcess:
     """A command with --config that prints two fields of it."""
     program = (
         f"import sys; sys.path.append({str(tiny.ROOT)!r})\n"
-        "from absl import flags\nfrom dped_jax import cli\nfrom dped_jax.cli import config_files\n"
+        "from absl import flags\nfrom dped_jax import config_files\n"
+        "from dped_jax.base import command\n"
         "config_files.define_flag('paper.py', 'The experiment.')\n"
         "def main(argv):\n    config = flags.FLAGS.config\n"
         "    print(config.seed, config.generator.width, config.train.batch_size)\n"
-        "cli.run(main)\n"
+        "command.run(main)\n"
     )
     (elsewhere / "program.py").write_text(program)
     argv = [sys.executable, "program.py", *flags]

@@ -1,4 +1,4 @@
-"""What the commands share: how bad input ends.
+"""How commands start and end.
 
 A command that fails says why in one line on stderr: exit code 1 on bad input, 130 on Ctrl-C, 143 on
 SIGTERM; 75 where nothing is wrong and the same command goes on. A traceback means a defect of this
@@ -10,22 +10,17 @@ import io
 import logging as std_logging
 import os
 import pathlib
+import re
 import signal
 import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from dped_jax.cli import signals
+from dped_jax.base import signals
+from dped_jax.base.errors import InputError, StoppedError
 
 AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the same command goes on
-
-
-class StoppedError(Exception):
-    """Stopped from outside, with all saved that is needed to go on. The message is one line."""
-
-
-class InputError(Exception):
-    """Bad input. The message is one line: the file or flag, what is wrong, what to do."""
+MOST_PROBLEMS = 20  # listed on screen; all are in a file
+STORES = ("aiohttp", "botocore", "gcsfs")  # packages whose exceptions tell why a store fails
 
 
 def _is_shown(record: std_logging.LogRecord) -> bool:
@@ -35,15 +30,32 @@ def _is_shown(record: std_logging.LogRecord) -> bool:
     return is_error or pathlib.Path(__file__).parents[1] in file.parents
 
 
-def run(main: Callable[[list[str]], None]) -> None:
+def expand_home(word: str) -> str:
+    """A word of the command line, with the home folder for the ~ at the start of its values.
+
+    Shells do that for `--flag ~/x`, but not for `--flag=~/x` or `--flag=a=~/x,b=~/y`.
+    """
+    flag, equals, value = word.partition("=")
+    if not equals or not flag.startswith("-"):
+        return word
+    home = re.sub(r"(?:^|(?<=[=,]))~[^/,]*", lambda m: os.path.expanduser(m[0]), value)
+    return f"{flag}={home}"
+
+
+def run(main: Callable[[list[str]], None], *, pass_unknown_flags: bool = False) -> None:
     """Runs `main` under absl; `InputError` and `OSError` become one line and exit code 1.
 
     Of what libraries log, only errors are shown; `--verbosity=1` shows all.
+
+    Args:
+      main: the command.
+      pass_unknown_flags: give `main` the flags that are not defined, after the program's name,
+        instead of refusing them.
     """
     from absl import app, flags, logging  # after `signals.end_at_once`
 
     def guarded(argv: list[str]) -> None:
-        if len(argv) > 1:
+        if len(argv) > 1 and not pass_unknown_flags:
             sys.exit(f"error: unexpected argument {argv[1]!r}: flags are written --name=value")
         if logging.get_verbosity() <= logging.INFO:
             logging.get_absl_handler().addFilter(_is_shown)
@@ -63,12 +75,17 @@ def run(main: Callable[[list[str]], None]) -> None:
         except KeyboardInterrupt as error:
             sys.stderr.write(signals.MESSAGE)
             sys.exit(128 + (error.args or (signal.SIGINT,))[0])
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in STORES:
+                raise
+            sys.exit("error: object store: " + " ".join(str(error).split()))
         finally:
             signals.end_at_once()
 
     def parse(argv: list[str]) -> list[str]:
+        argv = [argv[0], *map(expand_home, argv[1:])]
         try:
-            remaining = flags.FLAGS(argv)
+            remaining = flags.FLAGS(argv, known_only=pass_unknown_flags)
             for flag in map(flags.FLAGS.__getitem__, flags.FLAGS):
                 if flag.present and flag.value == "" and flag.default is None:
                     sys.exit(f"error: --{flag.name}=: empty; give it a value or leave it out")
@@ -84,34 +101,9 @@ def run(main: Callable[[list[str]], None]) -> None:
     app.run(guarded, flags_parser=parse)
 
 
-def write_atomically(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Writes a file whole or not at all: under a temporary name, then renamed.
-
-    Raises:
-      OSError: it cannot be written.
-    """
-    path = pathlib.Path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.unlink(missing_ok=True)  # a link is not followed
-        with partial.open("xb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-        os.replace(partial, path)
-    except BaseException as error:
-        partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # a full disk names no file
-            error.filename = str(path)
-        raise
-
-
-def check_space(folder: str | os.PathLike[str], num_bytes: int) -> None:
-    """Raises OSError where so many bytes cannot be written: orbax would report that at length."""
-    try:
-        with tempfile.TemporaryFile(dir=folder) as probe:
-            os.posix_fallocate(probe.fileno(), 0, num_bytes)
-    except OSError as error:
-        if not pathlib.Path(folder).is_dir():
-            raise OSError(f"{folder}: was removed; nothing can be saved there") from error
-        problem = f"no room for a checkpoint of {num_bytes:,} bytes ({error.strerror})"
-        remedy = "free some space and start the same command again"
-        raise OSError(f"{folder}: {problem}; {remedy}") from error
+def print_problems(problems: Sequence[tuple[object, str]]) -> None:
+    """Prints the first of (what, what is wrong with it), a line each."""
+    for what, problem in problems[:MOST_PROBLEMS]:
+        print(f"  {what}: {problem}")
+    if len(problems) > MOST_PROBLEMS:
+        print("  ...")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dped_jax import losses, metrics
-from dped_jax.images.pixels import check_photo, to_float, to_integers
+from dped_jax.pixels import check_photo, to_float, to_integers
 
 KERNEL = losses.gaussian_kernel(21, 3.0, 0.053)
 OF_PAIRS = {
