@@ -5,7 +5,7 @@ are: nothing is decoded but to check it, nothing is encoded again. README.md bes
 the layout, the commands and the splits.
 
 Build without TensorFlow: python -m data_builders.dped.build
-Build with it:            tfds build data_builders/dped --file_format=array_record
+Build with it: PYTHONPATH=. tfds build data_builders/dped --file_format=array_record
 Read:                     tfds.builder_from_directory("D/dped/iphone/1.1.0").as_data_source("train")
 """
 

@@ -1,5 +1,6 @@
 """The TFDS builder: what is stored is what was on disk."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -105,19 +106,14 @@ def test_metadata_is_read_from_the_folder(tmp_path):
     assert set(tags) <= {tag.split(" ")[0] for tag in dataset_metadata.valid_tags()}
 
 
-TFDS_BUILD = """
-from absl import app
-from tensorflow_datasets.scripts.cli import build, cli_utils
-app.run(lambda args: args.execute(), flags_parser=cli_utils.make_flags_parser(build.Args, ""))
-"""
-
-
 def test_tfds_build_makes_the_same_files(tmp_path):
-    pytest.importorskip("simple_parsing", reason="the tfds command needs simple_parsing")
-    # The `tfds` command itself also imports apache_beam, for other subcommands than build.
-    argv = [sys.executable, "-c", TFDS_BUILD, str(DUMMY_DATA.parent), "--config=sony"]
-    argv += ["--file_format=array_record", f"--manual_dir={DUMMY_DATA}", f"--data_dir={tmp_path}/a"]
-    subprocess.run(argv, cwd=tmp_path, check=True, capture_output=True)
+    for package in ("apache_beam", "mlcroissant", "tensorflow"):
+        pytest.importorskip(package, reason=f"the tfds command needs {package}")
+    argv = [pathlib.Path(sys.executable).with_name("tfds"), "build", DUMMY_DATA.parent]
+    argv += ["--config=sony", "--file_format=array_record", f"--manual_dir={DUMMY_DATA}"]
+    argv += [f"--data_dir={tmp_path}/a"]
+    there = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    subprocess.run(argv, **there, check=True, capture_output=True)
     build.build(data_dir=tmp_path / "b", phone="sony", source=DUMMY_DATA)
     records = sorted((tmp_path / f"b/dped/sony/{VERSION}").glob("*array_record*"))
     assert len(records) == 3
