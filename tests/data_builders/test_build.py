@@ -90,7 +90,7 @@ def empty(file: pathlib.Path) -> None:
         (shrink, "training_data/canon/3.jpg", "canon/3.jpg: 96x96 pixels, not 100x100"),
         (pathlib.Path.unlink, "training_data/canon/3.jpg", "iphone/3.jpg: no partner"),
         (pathlib.Path.unlink, "training_data/iphone/3.jpg", "canon/3.jpg: no partner"),
-        (empty, "test_data/patches/canon/2.jpg", "patches/canon: no .jpg or .png files"),
+        (empty, "test_data/patches/canon/2.jpg", "patches/canon: holds no pictures"),
         (lambda file: shutil.rmtree(file.parent), "training_data/canon/3.jpg", "no such folder"),
     ],
 )
@@ -114,13 +114,13 @@ def test_bad_files_end_in_one_line_and_nothing_is_written(
         (["--manual_dir={archive}", "--test_pairs=3"], "--test_pairs goes with --phone_dir"),
         (["--phone_dir={archive}"], "--phone_dir and --dslr_dir are given together"),
         (["--phone_dir={archive}", "--dslr_dir={archive}"], "need --phone=custom"),
-        (["--manual_dir="], "flag --manual_dir=: must name a folder"),
+        (["--manual_dir="], "--manual_dir=: empty; give it a value"),
         (
             ["--manual_dir=s3://b/a"],
             "--manual_dir=s3://b/a: must name a folder of this machine",
         ),
-        (["--manual_dir={archive}", "--data_dir="], "flag --data_dir=: must name a folder"),
-        (["--phone_dir=", "--dslr_dir={archive}"], "flag --phone_dir=: must name a folder"),
+        (["--manual_dir={archive}", "--data_dir="], "--data_dir=: empty; give it a value"),
+        (["--phone_dir=", "--dslr_dir={archive}"], "--phone_dir=: empty; give it a value"),
         (["--manual_dir={archive}", "extra"], "unexpected argument 'extra'"),
     ],
 )

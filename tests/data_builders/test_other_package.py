@@ -26,6 +26,7 @@ def elsewhere(tmp_path_factory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("elsewhere")
     skip = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "data_builders", folder / "other/data_builders", ignore=skip)
+    shutil.copytree(ROOT / "dped_jax/base", folder / "dped_jax/base", ignore=skip)
     (folder / "other/__init__.py").touch()
     return folder
 

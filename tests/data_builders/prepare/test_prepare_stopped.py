@@ -177,11 +177,11 @@ def test_names_that_are_not_utf8_are_refused_by_name(tmp_path, make_folder, run_
     pathlib.Path(os.fsdecode(odd)).write_bytes(b"")
     done = run_command("prepare", *arguments(tmp_path, tmp_path / "out"))
     assert done.returncode == 1
-    assert "phone/caf\\udce9.png': its name is not UTF-8: rename it" in done.stderr
+    assert "phone: 'caf\\udce9.png': its name is not UTF-8; rename it" in done.stderr
     flags = f"--phone_dir={tmp_path}/phone", f"--dslr_dir={tmp_path}/dslr", "--phone=custom"
     done = run_command("build", *flags, f"--data_dir={tmp_path}/data")
     assert done.returncode == 1
-    assert "its name is not UTF-8: rename it" in done.stderr
+    assert "its name is not UTF-8; rename it" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
