@@ -1,12 +1,24 @@
-"""The one reader of pictures, recognised by content: pixels in sRGB, upright, in their depth."""
+"""The one reader of pictures, recognised by content: pixels in sRGB, upright, in their depth.
+
+The rules are the same for every command; what a command cannot take it refuses itself.
+- Orientation is applied once: of HEIF and AVIF that of the file's own transforms, of others EXIF's.
+- Colours: the ICC profile; else cICP (PNG) or nclx (HEIF, AVIF); else Adobe RGB where EXIF's
+  InteroperabilityIndex is R03; else sRGB. HDR (PQ, HLG) and CMYK without a profile are refused.
+- A file that is damaged or cut short is refused as far as its format tells; JPEG without end marker
+  is read. Gain maps, further pages and pictures, and what lies behind a picture, are passed over.
+"""
 
 import dataclasses
 import pathlib
 
 import numpy as np
-import pyvips
 
+from dped_jax.base import color
 from dped_jax.base.errors import InputError
+from dped_jax.base.picture_formats import Stored, UnsupportedError, open_picture
+
+DAMAGED = "damaged or cut short; replace or remove it"
+Source = pathlib.Path | bytes
 
 
 @dataclasses.dataclass
@@ -15,15 +27,16 @@ class Picture:
 
     Attributes:
       pixels: (H, W, 3) uint8 or uint16 over the full range of the type, sRGB, upright.
-      alpha: (H, W) of the same type, or None.
-      metadata: "exif" (a TIFF structure, without "Exif\\0\\0" before it), "xmp", "iptc" (as in
-        Photoshop's APP13 segment or TIFF's tag 33723), "icc" (present where writing is to convert
-        back to it): those that the file has, as bytes.
+      alpha: (H, W) of the same type, or None; colours are not multiplied by it.
+      metadata: what the file has of "exif" (a TIFF structure, without "Exif\\0\\0" before it), "xmp",
+        "xmp_extended" (of JPEG, joined), "iptc" (of JPEG and PNG Photoshop's resources, of TIFF tag
+        33723) and "icc": the profile to which writing is to convert back, not there where there is
+        none or it cannot be converted to.
       resolution: pixels per millimetre, horizontal and vertical, of the upright picture.
       format: "jpeg", "png", "tiff", "webp", "heif", "avif", "bmp" or "raw", by content.
-      bits: of a channel, as stored: 8, 10, 12, 16; fewer are read as 8.
+      bits: of a channel, as stored: 1 to 16.
       gray: whether it is stored as grayscale.
-      warnings: one line each on what was passed over, such as further pages.
+      warnings: a few words each on what was passed over, such as further pages.
     """
 
     pixels: np.ndarray
@@ -36,19 +49,120 @@ class Picture:
     warnings: list[str] = dataclasses.field(default_factory=list)
 
 
-def read(
-    source: pathlib.Path | bytes, *, name: str = "", max_megapixels: float = 200.0
-) -> Picture:
-    """Reads a picture; thin for now: JPEG and PNG without colour profiles."""
-    data = source if isinstance(source, bytes) else pathlib.Path(source).read_bytes()
-    name = name or str(source)
-    load = {b"\xff\xd8": "jpegload_buffer", b"\x89P": "pngload_buffer"}.get(data[:2])
-    if load is None:
-        raise InputError(f"{name}: not a JPEG or PNG; convert or remove it")
+def read(source: Source, *, name: str = "", max_megapixels: float = 200.0) -> Picture:
+    """Reads a picture.
+
+    Args:
+      source: of a file, the path or the content.
+      name: for messages; by default the path.
+      max_megapixels: larger pictures are refused before they are decoded.
+
+    Raises:
+      InputError: it is damaged, too large, or of a kind that is not supported: one line.
+      OSError: it cannot be read from disk.
+    """
+    stored, name = _open(source, name)
+    if stored.stored_pixels > max_megapixels * 1e6:
+        raise InputError(
+            f"{name}: {stored.width} x {stored.height} pixels, more than {max_megapixels:g} "
+            "megapixels; reduce it, or raise the limit if it is to be trusted"
+        )
     try:
-        image = getattr(pyvips.Image, load)(data, fail_on="truncated").autorot()
-        alpha = image[image.bands - 1].numpy() if image.hasalpha() else None
-        pixels = image[:3].numpy() if image.bands >= 3 else np.repeat(image[0].numpy()[..., None], 3, 2)
-    except pyvips.Error as error:
-        raise InputError(f"{name}: damaged or cut short; replace or remove it") from error
-    return Picture(pixels, alpha, format="jpeg" if load[0] == "j" else "png")
+        samples = stored.decode()
+    except UnsupportedError as error:
+        raise InputError(f"{name}: {error}") from error
+    except stored.errors as error:
+        raise InputError(f"{name}: {DAMAGED}") from error
+    alpha = None
+    if stored.alpha is not None:
+        alpha = np.ascontiguousarray(samples[..., stored.alpha])
+    if samples.shape[2] != stored.colors:
+        samples = np.ascontiguousarray(samples[..., : stored.colors])
+    if stored.premultiplied and alpha is not None:
+        samples = color.without_premultiplication(samples, alpha)
+    pixels = _upright(_to_srgb(samples, stored, name), stored.orientation)
+    alpha = None if alpha is None else _upright(alpha, stored.orientation)
+    resolution = stored.resolution if stored.orientation < 5 else stored.resolution[::-1]
+    is_gray = stored.colors == 1
+    metadata = {key: value for key, value in stored.metadata.items() if value}
+    warnings = stored.warnings
+    return Picture(
+        pixels, alpha, metadata, resolution, stored.format, stored.bits, is_gray, warnings
+    )
+
+
+def size(source: Source, *, name: str = "") -> tuple[int, int]:
+    """Height and width of an upright picture, by its header; see `read`."""
+    stored, _ = _open(source, name)
+    return (
+        (stored.width, stored.height) if stored.orientation > 4 else (stored.height, stored.width)
+    )
+
+
+def read_rgb8(source: Source, *, name: str = "", max_megapixels: float = 200.0) -> np.ndarray:
+    """Reads a picture for a caller that takes 8-bit RGB only; see `read`.
+
+    Returns:
+      (H, W, 3) uint8, sRGB, upright.
+    """
+    picture = read(source, name=name, max_megapixels=max_megapixels)
+    for unfit, what in (
+        (picture.pixels.dtype != np.uint8, f"{picture.bits} bits a channel"),
+        (picture.gray, "grayscale"),
+        (picture.alpha is not None, "an alpha channel"),
+    ):
+        if unfit:
+            raise InputError(f"{name or source}: {what}; convert it to 8-bit RGB")
+    return picture.pixels
+
+
+def _open(source: Source, name: str) -> tuple[Stored, str]:
+    if isinstance(source, pathlib.PurePath):
+        name, source = name or str(source), source.read_bytes()
+    try:
+        return open_picture(source, name), name
+    except UnsupportedError as error:
+        raise InputError(f"{name}: {error}") from error
+    except Stored.errors as error:
+        raise InputError(f"{name}: {DAMAGED}") from error
+
+
+def _to_srgb(samples: np.ndarray, stored: Stored, name: str) -> np.ndarray:
+    """(H, W, 3); `stored.metadata` loses a profile to which writing is not to convert back."""
+    profile = stored.metadata.get("icc")
+    is_rgb, hdr = stored.colors == 3, (color.PQ, color.HLG)
+    if profile and color.icc_transfer(profile) in hdr:
+        stored.cicp, profile = (2, color.icc_transfer(profile)), None
+    elif profile and stored.format == "png" and stored.cicp and stored.cicp[1] in hdr:
+        profile = None  # to PNG the profile is for readers that do not know cICP
+    try:
+        if profile:
+            pixels = color.to_srgb(samples, profile)
+            if not is_rgb or not color.can_convert_to(profile):
+                stored.metadata.pop("icc")
+            return pixels
+    except color.ProfileError as error:
+        stored.metadata.pop("icc")
+        stored.warnings.append(f"{error}; taken as sRGB")
+    if stored.colors == 4:
+        raise InputError(f"{name}: CMYK without a colour profile that fits; convert it to RGB")
+    pixels = samples if is_rgb else np.repeat(samples, 3, axis=2)
+    try:
+        if stored.cicp and stored.cicp != (2, 2):
+            return color.cicp_to_srgb(pixels, *stored.cicp)
+    except color.ProfileError as error:
+        raise InputError(f"{name}: {error}; convert it to SDR in sRGB") from error
+    if profile is None and is_rgb and stored.is_adobe_rgb:
+        return color.adobe_rgb_to_srgb(pixels)
+    return pixels
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turns and mirrors as EXIF's orientation says; (H, W) or (H, W, 3)."""
+    if orientation > 4:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)

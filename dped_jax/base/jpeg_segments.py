@@ -1,0 +1,112 @@
+"""JPEG segment by segment (ITU-T T.81, annex B): where the first picture of a file ends, what it is.
+
+Behind it may lie anything: a video, a gain map, another picture, a maker's own data.
+"""
+
+import dataclasses
+import re
+import struct
+
+START = b"\xff\xd8\xff"
+END = b"\xff\xd9"
+# In coded data FF is followed by 00, by the number of a restart, or by another FF.
+_NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE, _ARITHMETIC = {0xC2, 0xC6, 0xCA, 0xCE}, {*range(0xC9, 0xD0)}
+_ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
+_EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
+_EXTENSION, _PHOTOSHOP = b"http://ns.adobe.com/xmp/extension/\0", b"Photoshop 3.0\0"
+
+
+@dataclasses.dataclass
+class Jpeg:
+    """What the segments of a picture say.
+
+    Attributes:
+      height, width: of the picture as stored; 0 where the file says none.
+      bits: of a sample.
+      channels: 1, 3 or 4.
+      arithmetic: whether it is coded by arithmetic, in which nobody can see that data are missing.
+      end: position behind the picture's end marker, or where coded data end for another reason.
+      has_end: whether there is an end marker.
+      is_complete: whether the scans hold all bits of all coefficients.
+      metadata: "exif", "xmp", "iptc", "icc".
+    """
+
+    height: int = 0
+    width: int = 0
+    bits: int = 8
+    channels: int = 0
+    arithmetic: bool = False
+    end: int = 0
+    has_end: bool = False
+    is_complete: bool = False
+    metadata: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+def walk(data: bytes, *, header_only: bool = False) -> Jpeg:
+    """Walks through the first picture of a JPEG file.
+
+    Args:
+      data: the file.
+      header_only: ends at the first scan.
+    """
+    jpeg, progressive = Jpeg(end=len(data)), False
+    icc: dict[int, bytes] = {}
+    extended: dict[int, bytes] = {}
+    missing: dict[int, list[int]] = {}  # by component, the lowest bit that each coefficient lacks
+    position = 2
+    while marker := _NEXT_MARKER.search(data, position):
+        code, position = data[marker.end() - 1], marker.end()
+        if code in (0xD8, 0xD9):
+            jpeg.has_end = code == 0xD9
+            jpeg.end = position if jpeg.has_end else marker.start()
+            break
+        if code in _ALONE:
+            continue
+        body = data[position + 2 : position + int.from_bytes(data[position : position + 2])]
+        position += 2 + len(body)
+        if code in _FRAMES and len(body) >= 6:
+            jpeg.bits, jpeg.height, jpeg.width, jpeg.channels = struct.unpack_from(">BHHB", body)
+            progressive, jpeg.arithmetic = code in _PROGRESSIVE, code in _ARITHMETIC
+            missing = {component: [14] * 64 for component in body[6::3]}
+        elif code == 0xDA and header_only:
+            break
+        elif code == 0xDA:
+            _note_scan(body, progressive, missing)
+        elif code == 0xE1 and body.startswith(_EXIF):
+            jpeg.metadata.setdefault("exif", body[len(_EXIF) :])
+        elif code == 0xE1 and body.startswith(_XMP):
+            jpeg.metadata.setdefault("xmp", body[len(_XMP) :])
+        elif code == 0xE1 and body.startswith(_EXTENSION):
+            extended[int.from_bytes(body[71:75])] = body[75:]
+        elif code == 0xE2 and body.startswith(_ICC) and len(body) > 14:
+            icc.setdefault(body[12], body[14:])
+        elif code == 0xED and body.startswith(_PHOTOSHOP):
+            jpeg.metadata["iptc"] = jpeg.metadata.get("iptc", b"") + body[len(_PHOTOSHOP) :]
+    jpeg.is_complete = bool(missing) and not any(map(any, missing.values()))
+    if icc:
+        jpeg.metadata["icc"] = b"".join(icc[number] for number in sorted(icc))
+    if extended:
+        jpeg.metadata["xmp_extended"] = b"".join(extended[at] for at in sorted(extended))
+    return jpeg
+
+
+def _note_scan(header: bytes, progressive: bool, missing: dict[int, list[int]]) -> None:
+    """Lowers what is missing by what a scan brings."""
+    count = header[0] if header else 0
+    if len(header) < 4 + 2 * count:
+        return
+    first, last, bits = header[-3], min(header[-2], 63), header[-1] & 15
+    if not progressive:
+        first, last, bits = 0, 63, 0
+    for component in header[1 : 1 + 2 * count : 2]:
+        for coefficient in range(first, last + 1):
+            if component in missing:
+                missing[component][coefficient] = min(missing[component][coefficient], bits)
+
+
+def without_padding(data: bytes) -> bytes:
+    """Coded data that lack their end marker, with one, and without the zeros behind them."""
+    coded = data.rstrip(b"\0")
+    return coded + data[len(coded) : len(coded) + 2] + END
