@@ -1,9 +1,9 @@
 """Colours of pictures between sRGB and what their files hold.
 
 Pixels are (H, W, 3) uint8 or uint16, others where it says so. A profile is the content of an ICC
-file. ICC profiles are littlecms' work, through libvips, but for 16 bits and profiles of three curves
-and a matrix, which it converts by tables, 3 to 14 levels of 255 off: those, and colours that are
-stated by numbers (ITU-T H.273), are converted here, in float32, to less than 0.01 level.
+file. Colours of three curves and a matrix, as cameras' profiles and the numbers of ITU-T H.273 state
+them, are converted here, in float32: littlecms by way of libvips is 2 to 14 levels of 255 off at 16
+bits. Other profiles, of tables, gray and CMYK, are littlecms' work.
 """
 
 import functools
@@ -58,7 +58,10 @@ def _matrix(red, green, blue, white) -> np.ndarray:
     return np.linalg.inv(_BRADFORD) @ cones @ _BRADFORD @ primaries
 
 
-def _parametric(g: float, a: float, b: float, c: float, d: float, e: float = 0, f: float = 0):
+def _parametric(*parameters: float) -> Curve:
+    """ICC's parametric curve of 5 or 7 parameters."""
+    g, a, b, c, d, e, f = (*parameters, 0, 0)[:7]
+
     def curve(x: np.ndarray) -> np.ndarray:
         return np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f)
 
@@ -87,14 +90,14 @@ def _curve(data: bytes) -> Curve:
 
 def _icc_tags(profile: bytes) -> dict[bytes, bytes]:
     if len(profile) < 132 or profile[36:40] != b"acsp":
-        raise ProfileError("no ICC profile")
+        raise ProfileError("its colour profile is damaged")
     count = min(struct.unpack_from(">I", profile, 128)[0], 200, (len(profile) - 132) // 12)
     entries = (struct.unpack_from(">4sII", profile, 132 + 12 * i) for i in range(count))
     return {tag: profile[start : start + size] for tag, start, size in entries}
 
 
 def icc_transfer(profile: bytes) -> int:
-    """The transfer of H.273 that an ICC profile of version 4.4 states; 2, unspecified, where none."""
+    """The transfer of H.273 that an ICC profile of version 4.4 states; 2 where it states none."""
     try:
         tag = _icc_tags(profile).get(b"cicp", b"")
     except ProfileError:
@@ -114,7 +117,7 @@ def _curves_and_matrix(profile: bytes) -> tuple[tuple[Curve, ...], np.ndarray] |
         levels = np.array([curve(np.linspace(0, 1, 64)) for curve in curves])
         np.linalg.inv(np.array(columns))
     except (KeyError, IndexError, struct.error, ArithmeticError, np.linalg.LinAlgError) as error:
-        raise ProfileError("damaged ICC profile") from error
+        raise ProfileError("its colour profile is damaged") from error
     return (curves, np.array(columns).T) if np.isfinite(levels).all() else None
 
 
@@ -158,31 +161,26 @@ _INTERPRETATIONS = {1: ("b-w", "grey16"), 3: ("srgb", "rgb16"), 4: ("cmyk", "cmy
 
 
 def _by_littlecms(pixels: np.ndarray, profile: bytes, inverse: bool = False) -> np.ndarray:
-    """To sRGB, or from it; colours as near as can be (relative), or as the profile alone offers."""
+    """To sRGB, or from it; relative to the white, or as perceived where that is all it offers.
+
+    It takes two steps: in one, littlecms interpolates in a coarse table.
+    """
     pixels = np.ascontiguousarray(pixels)
     deep = pixels.dtype == np.uint16
     image = _image(pixels, _INTERPRETATIONS[pixels.shape[2]][deep], profile)
-    depth = 16 if deep else 8
-    has_matrix = pixels.shape[2] == 3 and _curves_and_matrix(profile) is not None
-    try:
-        for intent in ("relative", "perceptual"):
-            try:
-                if has_matrix and not inverse:
-                    options = {"embedded": True, "intent": intent, "depth": depth}
-                    return image.icc_transform("srgb", **options).numpy()
-                # In two steps: in one, littlecms interpolates in a coarse table.
-                if not inverse:
-                    lab = image.icc_import(embedded=True, intent=intent)
-                    return lab.icc_export(output_profile="srgb", intent=intent, depth=depth).numpy()
-                lab = image.icc_import(input_profile="srgb", embedded=False, intent=intent).copy()
-                lab.set_type(pyvips.GValue.blob_type, ICC, profile)
-                return lab.icc_export(intent=intent, depth=depth).numpy()
-            except pyvips.Error as error:
-                if intent == "perceptual":
-                    raise ProfileError("its colour profile is damaged or does not fit") from error
-    finally:
-        del image
-    raise AssertionError
+    problem = None
+    for intent in ("relative", "perceptual"):
+        try:
+            options = {"intent": intent, "depth": 16 if deep else 8}
+            if not inverse:
+                lab = image.icc_import(embedded=True, intent=intent)
+                return lab.icc_export(output_profile="srgb", **options).numpy()
+            lab = image.icc_import(input_profile="srgb", embedded=False, intent=intent).copy()
+            lab.set_type(pyvips.GValue.blob_type, ICC, profile)
+            return lab.icc_export(**options).numpy()
+        except pyvips.Error as error:
+            problem = error
+    raise ProfileError("its colour profile is damaged or does not fit") from problem
 
 
 def _cube() -> np.ndarray:
@@ -190,14 +188,19 @@ def _cube() -> np.ndarray:
     return np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(16, 256, 3)
 
 
+def _rgb_to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
+    own = _curves_and_matrix(profile)
+    return _convert(pixels, own, _srgb()) if own else _by_littlecms(pixels, profile)
+
+
 @functools.lru_cache(maxsize=8)
 def is_srgb(profile: bytes) -> bool:
-    """Whether a profile is sRGB up to rounding: tried on a cube of colours.
+    """Whether an RGB profile is sRGB up to rounding: tried on a cube of colours.
 
     Raises:
-      ProfileError: it is damaged, or none of RGB.
+      ProfileError: it is damaged.
     """
-    difference = _by_littlecms(_cube(), profile).astype(int) - _cube()
+    difference = _rgb_to_srgb(_cube(), profile).astype(int) - _cube()
     return int(np.abs(difference).max()) <= 1
 
 
@@ -214,14 +217,11 @@ def to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
     Raises:
       ProfileError: it is damaged or does not fit.
     """
+    _icc_tags(profile)
     if profile[16:20] != {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}[pixels.shape[2]]:
         raise ProfileError("its colour profile is for another kind of picture")
     if pixels.shape[2] == 3:
-        if is_srgb(profile):
-            return pixels
-        own = _curves_and_matrix(profile)
-        if own and pixels.dtype == np.uint16:
-            return _convert(pixels, own, _srgb())
+        return pixels if is_srgb(profile) else _rgb_to_srgb(pixels, profile)
     return _by_littlecms(pixels, profile)
 
 
@@ -237,6 +237,7 @@ def from_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
     return _convert(pixels, _srgb(), own) if own else _by_littlecms(pixels, profile, inverse=True)
 
 
+@functools.lru_cache(maxsize=8)
 def can_convert_to(profile: bytes) -> bool:
     """Whether `from_srgb` can take an RGB profile."""
     try:
@@ -269,7 +270,7 @@ def adobe_rgb_to_srgb(pixels: np.ndarray) -> np.ndarray:
 
 
 def lab_to_srgb(lab: np.ndarray) -> np.ndarray:
-    """Converts (H, W, 3) float CIELAB of D50, L in [0, 100], to (H, W, 3) float64 sRGB in [0, 1]."""
+    """Converts (H, W, 3) float CIELAB of D50, L in [0, 100], to sRGB in [0, 1]."""
     y = (lab[..., 0] + 16) / 116
     f = np.stack([y + lab[..., 1] / 500, y, y - lab[..., 2] / 200], axis=-1)
     xyz = _D50 * np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))

@@ -1,16 +1,15 @@
-"""JPEG segment by segment (ITU-T T.81, annex B): where the first picture of a file ends, what it is.
+"""JPEG by segments (ITU-T T.81, annex B): where the first picture of a file ends, what it is.
 
 Behind it may lie anything: a video, a gain map, another picture, a maker's own data.
 """
 
 import dataclasses
-import re
 import struct
+
+import numpy as np
 
 START = b"\xff\xd8\xff"
 END = b"\xff\xd9"
-# In coded data FF is followed by 00, by the number of a restart, or by another FF.
-_NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE, _ARITHMETIC = {0xC2, 0xC6, 0xCA, 0xCE}, {*range(0xC9, 0xD0)}
 _ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
@@ -30,7 +29,7 @@ class Jpeg:
       end: position behind the picture's end marker, or where coded data end for another reason.
       has_end: whether there is an end marker.
       is_complete: whether the scans hold all bits of all coefficients.
-      metadata: "exif", "xmp", "iptc", "icc".
+      metadata: "exif", "xmp", "xmp_extended", "iptc", "icc".
     """
 
     height: int = 0
@@ -44,23 +43,17 @@ class Jpeg:
     metadata: dict[str, bytes] = dataclasses.field(default_factory=dict)
 
 
-def walk(data: bytes, *, header_only: bool = False) -> Jpeg:
-    """Walks through the first picture of a JPEG file.
-
-    Args:
-      data: the file.
-      header_only: ends at the first scan.
-    """
+def walk(data: bytes) -> Jpeg:
+    """Walks through the first picture of a JPEG file."""
     jpeg, progressive = Jpeg(end=len(data)), False
-    icc: dict[int, bytes] = {}
-    extended: dict[int, bytes] = {}
+    parts: dict[str, dict[int, bytes]] = {"icc": {}, "xmp_extended": {}}  # by their order
     missing: dict[int, list[int]] = {}  # by component, the lowest bit that each coefficient lacks
     position = 2
-    while marker := _NEXT_MARKER.search(data, position):
-        code, position = data[marker.end() - 1], marker.end()
+    while (position := _next_marker(data, position)) < len(data):
+        code, position = data[position], position + 1
         if code in (0xD8, 0xD9):
             jpeg.has_end = code == 0xD9
-            jpeg.end = position if jpeg.has_end else marker.start()
+            jpeg.end = position if jpeg.has_end else position - 2
             break
         if code in _ALONE:
             continue
@@ -70,26 +63,47 @@ def walk(data: bytes, *, header_only: bool = False) -> Jpeg:
             jpeg.bits, jpeg.height, jpeg.width, jpeg.channels = struct.unpack_from(">BHHB", body)
             progressive, jpeg.arithmetic = code in _PROGRESSIVE, code in _ARITHMETIC
             missing = {component: [14] * 64 for component in body[6::3]}
-        elif code == 0xDA and header_only:
-            break
         elif code == 0xDA:
             _note_scan(body, progressive, missing)
-        elif code == 0xE1 and body.startswith(_EXIF):
-            jpeg.metadata.setdefault("exif", body[len(_EXIF) :])
-        elif code == 0xE1 and body.startswith(_XMP):
-            jpeg.metadata.setdefault("xmp", body[len(_XMP) :])
-        elif code == 0xE1 and body.startswith(_EXTENSION):
-            extended[int.from_bytes(body[71:75])] = body[75:]
-        elif code == 0xE2 and body.startswith(_ICC) and len(body) > 14:
-            icc.setdefault(body[12], body[14:])
-        elif code == 0xED and body.startswith(_PHOTOSHOP):
-            jpeg.metadata["iptc"] = jpeg.metadata.get("iptc", b"") + body[len(_PHOTOSHOP) :]
+        else:
+            _note_metadata(code, body, jpeg.metadata, parts)
     jpeg.is_complete = bool(missing) and not any(map(any, missing.values()))
-    if icc:
-        jpeg.metadata["icc"] = b"".join(icc[number] for number in sorted(icc))
-    if extended:
-        jpeg.metadata["xmp_extended"] = b"".join(extended[at] for at in sorted(extended))
+    for key, numbered in parts.items():
+        if numbered:
+            jpeg.metadata[key] = b"".join(numbered[number] for number in sorted(numbered))
     return jpeg
+
+
+def _note_metadata(
+    code: int, body: bytes, metadata: dict[str, bytes], parts: dict[str, dict[int, bytes]]
+) -> None:
+    if code == 0xE1 and body.startswith(_EXIF):
+        metadata.setdefault("exif", body[len(_EXIF) :])
+    elif code == 0xE1 and body.startswith(_XMP):
+        metadata.setdefault("xmp", body[len(_XMP) :])
+    elif code == 0xE1 and body.startswith(_EXTENSION):
+        parts["xmp_extended"][int.from_bytes(body[71:75])] = body[75:]
+    elif code == 0xE2 and body.startswith(_ICC) and len(body) > 14:
+        parts["icc"].setdefault(body[12], body[14:])
+    elif code == 0xED and body.startswith(_PHOTOSHOP):
+        metadata["iptc"] = metadata.get("iptc", b"") + body[len(_PHOTOSHOP) :]
+
+
+def _next_marker(data: bytes, position: int) -> int:
+    """Where the code of the next marker is; the end where there is none.
+
+    In coded data FF is followed by 00, by the number of a restart, or by another FF.
+    """
+    size = 64
+    while position + 1 < len(data):
+        block = np.frombuffer(data, np.uint8, min(size, len(data) - position), position)
+        code = block[1:]
+        is_marker = (block[:-1] == 0xFF) & (code != 0xFF) & (code != 0) & (code & 0xF8 != 0xD0)
+        first = int(is_marker.argmax())
+        if is_marker[first]:
+            return position + 1 + first
+        position, size = position + len(block) - 1, 1 << 20
+    return len(data)
 
 
 def _note_scan(header: bytes, progressive: bool, missing: dict[int, list[int]]) -> None:

@@ -4,17 +4,16 @@ libvips decodes all but HEVC, which pillow-heif does, BMP and CIELAB. It is told
 take: by itself it takes others, for JPEG with a gain map, camera raw, SVG or PDF.
 """
 
-import dataclasses
 import functools
 import io
 import struct
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyvips
 
-from dped_jax.base import color, heif_boxes, jpeg_segments, png_chunks, tiff_tags
+from dped_jax.base import color, exif, heif_boxes, jpeg_segments, png_chunks, raw, tiff_tags
+from dped_jax.base.stored_pictures import Stored, UnsupportedError, from_vips, pixels_of
 
 _OTHERS = (  # formats that are known, and not read
     (b"\xff\x0a", "JPEG XL"),
@@ -27,60 +26,14 @@ _OTHERS = (  # formats that are known, and not read
     (b"<svg", "SVG"),
     (b"<?xml", "XML"),
 )
-_RAW_STARTS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
-_RAW_PHOTOMETRICS, _RAW_COMPRESSIONS = (32803, 34892), (34713, 32767, 65535, 32769)
-_DNG_VERSION, _REDUCED = 50706, 1
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _STRIPS, _TILES = (273, 279), (324, 325)
-_SUBFILE, _BITS, _COMPRESSION, _PHOTOMETRIC, _EXTRA = 254, 258, 259, 262, 338
-# Description, make, model, software, date, artist, copyright.
-_DESCRIBING_TAGS = (270, 271, 272, 305, 306, 315, 33432)
-_TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 3, 5: 4, 6: 3, 8: 3}  # by photometric interpretation
+_SUBFILE, _BITS, _PHOTOMETRIC, _EXTRA = 254, 258, 262, 338
+_PRIVATE_TAGS = (37724,)  # Photoshop's layers
+_LAB = 8
+_TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 3, 5: 4, 6: 3, _LAB: 3}  # by photometric interpretation
 # What libjpeg says of a picture whose pixels are all there.
 _HARMLESS = ("extraneous bytes", "Adobe APP14", "JFIF major", "Inconsistent progression")
-
-
-class UnsupportedError(Exception):
-    """A picture of a kind that is not read. The message says which, and what to do."""
-
-
-@dataclasses.dataclass
-class Stored:
-    """A picture as its file stores it, opened and not decoded yet.
-
-    Attributes:
-      format: as `Picture`'s.
-      height, width: as stored, but for HEIF and AVIF, which are decoded upright.
-      decode: gives (H, W, channels) uint8 or uint16.
-      colors: how many of the channels are colours: 1 (gray), 3 (RGB), 4 (CMYK).
-      alpha: the channel that is alpha.
-      cicp: primaries and transfer of ITU-T H.273.
-      errors: what opening and decoding raise at a damaged file.
-      See `Picture` for the others.
-    """
-
-    format: str
-    height: int
-    width: int
-    decode: Callable[[], np.ndarray]
-    colors: int = 3
-    alpha: int | None = None
-    premultiplied: bool = False
-    orientation: int = 1
-    is_adobe_rgb: bool = False
-    cicp: tuple[int, int] | None = None
-    bits: int = 8
-    resolution: tuple[float, float] = (1.0, 1.0)
-    stored_pixels: int = 0
-    metadata: dict[str, bytes] = dataclasses.field(default_factory=dict)
-    warnings: list[str] = dataclasses.field(default_factory=list)
-
-    errors: ClassVar[tuple[type[Exception], ...]] = (
-        *(pyvips.Error, ValueError, RuntimeError, OSError, SyntaxError, EOFError, IndexError),
-        *(KeyError, TypeError, OverflowError, struct.error),
-    )
-
-    def __post_init__(self):
-        self.stored_pixels = max(self.stored_pixels, self.height * self.width)
 
 
 def open_picture(data: bytes, name: str) -> Stored:
@@ -96,20 +49,19 @@ def open_picture(data: bytes, name: str) -> Stored:
     """
     if not data:
         raise UnsupportedError("empty file; replace it")
-    if data.startswith(jpeg_segments.START):
-        return _open_jpeg(data)
-    if data.startswith(png_chunks.PNG_START):
-        return _open_png(data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _open_webp(data)
-    if is_raw(data):
-        return _open_raw(data, name)
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return _open_tiff(data)
-    if heif_boxes.is_heif(data):
-        return _open_heif(data)
-    if data[:2] == b"BM":
-        return _open_bmp(data)
+    if raw.is_raw(data):
+        height, width = raw.size(data, name)
+        return Stored("raw", height, width, lambda: raw.develop(data, name))
+    for is_of_format, open_format in (
+        (data.startswith(jpeg_segments.START), _open_jpeg),
+        (data.startswith(png_chunks.PNG_START), _open_png),
+        (data[:4] == b"RIFF" and data[8:12] == b"WEBP", _open_webp),
+        (data.startswith(_TIFF_STARTS), _open_tiff),
+        (heif_boxes.is_heif(data), _open_heif),
+        (data.startswith(b"BM"), _open_bmp),
+    ):
+        if is_of_format:
+            return open_format(data)
     start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
     kind = next((what for magic, what in _OTHERS if start.startswith(magic)), None)
     kind = "a video" if data[4:8] == b"ftyp" else kind
@@ -118,25 +70,8 @@ def open_picture(data: bytes, name: str) -> Stored:
     raise UnsupportedError("not a picture that can be read; convert or remove it")
 
 
-def _from_vips(kind: str, image: pyvips.Image, **more: Any) -> Stored:
-    """Of what libvips has opened; it decodes when the pixels are asked for."""
-    if image.format not in ("uchar", "ushort"):
-        raise UnsupportedError(f"{image.format} values are not read; take 8 or 16 bits a channel")
-    colors = more.pop("colors", 4 if image.interpretation == "cmyk" else 3)
-    colors = 1 if image.bands < 3 else colors
-    alpha = colors if image.bands > colors else None
-    more = {"alpha": alpha, "bits": 16 if image.format == "ushort" else 8} | more
-    more.setdefault("decode", functools.partial(_pixels, image))
-    resolution = (image.xres, image.yres)
-    return Stored(kind, image.height, image.width, colors=colors, resolution=resolution, **more)
-
-
-def _pixels(image: pyvips.Image) -> np.ndarray:
-    return image.numpy().reshape(image.height, image.width, image.bands)
-
-
-def _by_exif(exif: bytes | None) -> dict[str, Any]:
-    orientation, is_adobe_rgb = tiff_tags.orientation_and_adobe_rgb(exif)
+def _by_exif(block: bytes | None) -> dict[str, Any]:
+    orientation, is_adobe_rgb = tiff_tags.orientation_and_adobe_rgb(block)
     return {"orientation": orientation, "is_adobe_rgb": is_adobe_rgb}
 
 
@@ -154,15 +89,15 @@ def _open_jpeg(data: bytes) -> Stored:
 
     def decode() -> np.ndarray:
         try:
-            return _pixels(image)
+            return pixels_of(image)
         except pyvips.Error as error:
             complaints = [line for line in str(error).splitlines() if "VipsJpeg" in line]
             if not complaints or not all(any(s in line for s in _HARMLESS) for line in complaints):
                 raise
-            return _pixels(_jpeg_image(data, "error"))
+            return pixels_of(_jpeg_image(data, "error"))
 
     metadata = jpeg.metadata
-    return _from_vips(
+    return from_vips(
         "jpeg",
         image,
         decode=decode,
@@ -187,12 +122,12 @@ def _open_png(data: bytes) -> Stored:
     if len(cicp) == 4 and not cicp[3]:
         more["decode"] = functools.partial(_full_range, image)
     more |= _by_exif(metadata.get("exif")) | {"bits": pixels[24]}
-    return _from_vips("png", image, metadata=metadata, warnings=warnings, **more)
+    return from_vips("png", image, metadata=metadata, warnings=warnings, **more)
 
 
 def _full_range(image: pyvips.Image) -> np.ndarray:
     """Of colours of which 16/255 are black and 235/255 white; alpha has the full range."""
-    pixels = _pixels(image)
+    pixels = pixels_of(image)
     most = np.iinfo(pixels.dtype).max
     unit = (most + 1) // 256
     levels = (np.arange(most + 1) - 16 * unit) / (219 * unit)
@@ -210,7 +145,7 @@ def _open_webp(data: bytes) -> Stored:
     metadata["exif"] = metadata.get("exif", b"").removeprefix(b"Exif\0\0")
     warnings = ["is animated; its first picture is taken"] if b"ANIM" in chunks else []
     by_exif = _by_exif(metadata["exif"])
-    return _from_vips("webp", image, metadata=metadata, warnings=warnings, **by_exif)
+    return from_vips("webp", image, metadata=metadata, warnings=warnings, **by_exif)
 
 
 def _open_heif(data: bytes) -> Stored:
@@ -221,15 +156,15 @@ def _open_heif(data: bytes) -> Stored:
         "cicp": heif.cicp,
         "premultiplied": heif.premultiplied,
         "stored_pixels": heif.stored_pixels,
-        "warnings": [f"has {heif.pictures} pictures; the first is taken"][: heif.pictures > 1],
+        "warnings": [f"has {heif.pictures} pictures; the main one is taken"][: heif.pictures > 1],
     }
     if heif.codec == b"av01":
         image = pyvips.Image.heifload_buffer(data, fail_on="error", access="sequential")
         fields = {"exif": "exif-data", "xmp": "xmp-data", "icc": color.ICC}
         metadata = {k: image.get(f) for k, f in fields.items() if image.get_typeof(f)}
         more["bits"] = image.get("heif-bitdepth")
-        more["decode"] = lambda: _spread(_pixels(image), more["bits"])
-        return _finish_heif(_from_vips("avif", image, metadata=metadata, **more))
+        more["decode"] = lambda: _spread(pixels_of(image), more["bits"])
+        return _finish_heif(from_vips("avif", image, metadata=metadata, **more))
     if heif.codec not in (b"hvc1", b"hev1"):
         codec = heif.codec.decode("latin-1")
         raise UnsupportedError(f"HEIF that is coded by {codec!r} is not read; convert it")
@@ -242,6 +177,9 @@ def _open_heif(data: bytes) -> Stored:
     picture = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     keys = {"exif": "exif", "xmp": "xmp", "icc": "icc_profile"}
     metadata = {key: picture.info.get(field) or b"" for key, field in keys.items()}
+    if nclx := picture.info.get("nclx_profile"):  # where no box says it, the coded picture may
+        stated = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
+        more["cicp"] = heif.cicp or stated
     bits = picture.info["bit_depth"]
     colors = 1 if picture.mode[0] in "LI" else 3
 
@@ -257,17 +195,16 @@ def _open_heif(data: bytes) -> Stored:
 
 
 def _finish_heif(stored: Stored) -> Stored:
-    exif = stored.metadata.get("exif", b"").removeprefix(b"Exif\0\0")
-    stored.metadata["exif"] = exif
-    stored.is_adobe_rgb = tiff_tags.orientation_and_adobe_rgb(exif)[1]
+    stored.metadata["exif"] = stored.metadata.get("exif", b"").removeprefix(b"Exif\0\0")
+    stored.is_adobe_rgb = tiff_tags.orientation_and_adobe_rgb(stored.metadata["exif"])[1]
     return stored
 
 
 def _spread(pixels: np.ndarray, bits: int) -> np.ndarray:
     """Bits that lie at the top of 16 are repeated below, so that white is 65535."""
     if pixels.dtype == np.uint16 and bits < 16:
-        for block in np.array_split(pixels, 16):
-            block |= block >> bits
+        for rows in np.array_split(pixels, 16):
+            np.bitwise_or(rows, rows >> bits, out=rows)
     return pixels
 
 
@@ -288,74 +225,52 @@ def _open_tiff(data: bytes) -> Stored:
         for key, tag in (("xmp", tiff_tags.XMP), ("icc", tiff_tags.ICC), ("iptc", tiff_tags.IPTC))
         if tag in tags
     }
-    more = {
+    more: dict[str, Any] = {
         "metadata": metadata | {"exif": _tiff_exif(data)},
         "bits": tiff_tags.first_number(tags, _BITS, 1),
         "orientation": tiff_tags.orientation_of(tags),
         "is_adobe_rgb": tiff_tags.orientation_and_adobe_rgb(data)[1],
         "warnings": [f"has {len(pages)} pages; the first is taken"][: len(pages) > 1],
     }
-    if kind == 8:
-        return _open_lab(data, page, more)
+    if kind == _LAB:  # libvips fails at it, and reads it if it is called RGB
+        entry = struct.pack(tiff.order + "HHIHH", _PHOTOMETRIC, 3, 1, _LAB, 0)
+        data = data.replace(entry, entry.replace(b"\x08", b"\x02"))
+        metadata.pop("icc", None)
     image = pyvips.Image.tiffload_buffer(data, page=page, fail_on="error", access="sequential")
     colors, extra = _TIFF_COLORS[kind], tags.get(_EXTRA, ())
+    if kind == _LAB:
+        more["decode"] = functools.partial(_lab, image)
     more["alpha"] = next((colors + i for i, meaning in enumerate(extra) if meaning in (1, 2)), None)
     if image.bands > colors + (more["alpha"] is not None):
         more["warnings"].append("has further channels, which are passed over")
-    return _from_vips("tiff", image, colors=colors, **more)
+    return from_vips("tiff", image, colors=colors, **more)
 
 
 def _is_reduced(tags: tiff_tags.Directory) -> bool:
-    return bool(tiff_tags.first_number(tags, _SUBFILE) & _REDUCED)
+    return bool(tiff_tags.first_number(tags, _SUBFILE) & 1)
 
 
-def _open_lab(data: bytes, page: int, more: dict[str, Any]) -> Stored:
-    """CIELAB, of 8 or 16 bits."""
-    deep = more["bits"] == 16
-    if deep:  # libvips halves L, and takes a and b as they are
-        image = pyvips.Image.tiffload_buffer(data, page=page, fail_on="error")
-        height, width = image.height, image.width
-    else:
-        from PIL import Image
-
-        picture = Image.open(io.BytesIO(data), formats=["TIFF"])
-        picture.seek(page)
-        width, height = picture.size
-        if picture.mode != "LAB":
-            raise UnsupportedError(f"a TIFF in CIELAB of mode {picture.mode}; convert it to RGB")
-
-    def decode() -> np.ndarray:
-        stored = _pixels(image)[..., :3] if deep else np.asarray(picture)
-        scale = np.array([100 / 32767, 1 / 256, 1 / 256] if deep else [100 / 255, 1, 1])
-        signed = stored.astype(np.float32) if deep else stored.astype(np.uint8).view(np.int8)
-        lab = signed.astype(np.float32)
-        lab[..., 0] = stored[..., 0]
-        most = 65535 if deep else 255
-        return np.round(color.lab_to_srgb(lab * scale) * most).astype("uint16" if deep else "uint8")
-
-    more["metadata"].pop("icc", None)
-    return Stored("tiff", height, width, decode, **more)
+def _lab(image: pyvips.Image) -> np.ndarray:
+    """sRGB of CIELAB: L from 0 on, a and b signed."""
+    stored = pixels_of(image)[..., :3]
+    most, steps = np.iinfo(stored.dtype).max, 1 << (8 * stored.itemsize - 8)
+    lab = stored.view(np.int8 if steps == 1 else np.int16) / np.float32(steps)
+    lab[..., 0] = stored[..., 0] * np.float32(100 / most)
+    return np.round(color.lab_to_srgb(lab) * most).astype(stored.dtype)
 
 
 def _tiff_exif(data: bytes) -> bytes:
-    """What a TIFF has for EXIF, as other formats have it; empty where it cannot be read."""
-    from PIL import ExifTags, Image
-
-    block = Image.Exif()
+    """What a TIFF has for EXIF, as other formats have it; empty where it cannot be followed."""
     try:
-        with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
-            exif = image.getexif()
-            block.update({tag: exif[tag] for tag in _DESCRIBING_TAGS if tag in exif})
-            for ifd in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-                block.get_ifd(ifd).update(exif.get_ifd(ifd))
-        return block.tobytes().removeprefix(b"Exif\0\0")
-    except Exception:  # whatever Pillow makes of odd tags
+        return exif.gather(data, _PRIVATE_TAGS)
+    except struct.error:
         return b""
 
 
 def _open_bmp(data: bytes) -> Stored:
     from PIL import Image
 
+    Image.MAX_IMAGE_PIXELS = None  # `read` has a limit of its own
     picture = Image.open(io.BytesIO(data), formats=["BMP"])
 
     def decode() -> np.ndarray:
@@ -363,36 +278,3 @@ def _open_bmp(data: bytes) -> Stored:
 
     width, height = picture.size
     return Stored("bmp", height, width, decode, alpha=3 if picture.mode == "RGBA" else None)
-
-
-def is_raw(data: bytes) -> bool:
-    """Whether a file is camera raw, whose thumbnail is all that other readers see."""
-    if data.startswith(_RAW_STARTS) or data[4:12] == b"ftypcrx " or data[6:14] == b"HEAPCCDR":
-        return True
-    if data[8:10] == b"CR" and data[:2] == b"II":
-        return True
-    try:
-        tiff = tiff_tags.Tiff(data)
-    except ValueError:
-        return False
-    for tags in tiff.directories():
-        below = tiff.below(tags, tiff_tags.SUB_DIRECTORIES)
-        if _DNG_VERSION in tags:
-            return True
-        for part in (tags, *below):
-            if tiff_tags.first_number(part, _PHOTOMETRIC) in _RAW_PHOTOMETRICS:
-                return True
-            if tiff_tags.first_number(part, _COMPRESSION) in _RAW_COMPRESSIONS:
-                return True
-    return False
-
-
-def _open_raw(data: bytes, name: str) -> Stored:
-    try:
-        from dped_jax.base import raw
-    except ImportError as error:
-        raise UnsupportedError("camera raw; develop it to JPEG or TIFF") from error
-    pixels = raw.develop(data, name)
-    height, width = pixels.shape[:2]
-    bits = 8 * pixels.dtype.itemsize
-    return Stored("raw", height, width, lambda: pixels, bits=bits)

@@ -15,7 +15,8 @@ import numpy as np
 
 from dped_jax.base import color
 from dped_jax.base.errors import InputError
-from dped_jax.base.picture_formats import Stored, UnsupportedError, open_picture
+from dped_jax.base.picture_formats import open_picture
+from dped_jax.base.stored_pictures import Stored, UnsupportedError
 
 DAMAGED = "damaged or cut short; replace or remove it"
 Source = pathlib.Path | bytes
@@ -28,10 +29,10 @@ class Picture:
     Attributes:
       pixels: (H, W, 3) uint8 or uint16 over the full range of the type, sRGB, upright.
       alpha: (H, W) of the same type, or None; colours are not multiplied by it.
-      metadata: what the file has of "exif" (a TIFF structure, without "Exif\\0\\0" before it), "xmp",
-        "xmp_extended" (of JPEG, joined), "iptc" (of JPEG and PNG Photoshop's resources, of TIFF tag
-        33723) and "icc": the profile to which writing is to convert back, not there where there is
-        none or it cannot be converted to.
+      metadata: what the file has of "exif" (a TIFF structure, without "Exif\\0\\0" before it),
+        "xmp", "xmp_extended" (of JPEG, joined), "iptc" (of JPEG and PNG Photoshop's resources, of
+        TIFF tag 33723) and "icc": the RGB profile to which writing is to convert back, not there
+        where it cannot be converted to.
       resolution: pixels per millimetre, horizontal and vertical, of the upright picture.
       format: "jpeg", "png", "tiff", "webp", "heif", "avif", "bmp" or "raw", by content.
       bits: of a channel, as stored: 1 to 16.
@@ -105,6 +106,7 @@ def read_rgb8(source: Source, *, name: str = "", max_megapixels: float = 200.0) 
     Returns:
       (H, W, 3) uint8, sRGB, upright.
     """
+    name = name or ("" if isinstance(source, bytes) else str(source))
     picture = read(source, name=name, max_megapixels=max_megapixels)
     for unfit, what in (
         (picture.pixels.dtype != np.uint8, f"{picture.bits} bits a channel"),
@@ -112,12 +114,12 @@ def read_rgb8(source: Source, *, name: str = "", max_megapixels: float = 200.0) 
         (picture.alpha is not None, "an alpha channel"),
     ):
         if unfit:
-            raise InputError(f"{name or source}: {what}; convert it to 8-bit RGB")
+            raise InputError(f"{name}: {what}; convert it to 8-bit RGB")
     return picture.pixels
 
 
 def _open(source: Source, name: str) -> tuple[Stored, str]:
-    if isinstance(source, pathlib.PurePath):
+    if not isinstance(source, bytes):
         name, source = name or str(source), source.read_bytes()
     try:
         return open_picture(source, name), name
@@ -158,11 +160,16 @@ def _to_srgb(samples: np.ndarray, stored: Stored, name: str) -> np.ndarray:
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turns and mirrors as EXIF's orientation says; (H, W) or (H, W, 3)."""
+    """Turns and mirrors (H, W) or (H, W, 3) as EXIF's orientation says."""
+    if orientation == 1:
+        return pixels
+    # Moved as wholes, pixels take half the time that their channels would.
+    wholes = pixels.view(np.dtype((np.void, pixels.strides[1]))).reshape(pixels.shape[:2])
     if orientation > 4:
-        pixels = pixels.swapaxes(0, 1)
+        wholes = wholes.T
     if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
+        wholes = wholes[::-1]
     if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+        wholes = wholes[:, ::-1]
+    turned = np.ascontiguousarray(wholes).view(pixels.dtype)
+    return turned.reshape(*wholes.shape, *pixels.shape[2:])
