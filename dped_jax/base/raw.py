@@ -10,22 +10,15 @@ import contextlib
 import datetime
 import importlib
 import io
-import struct
 import types
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from .errors import InputError
+from dped_jax.base.errors import InputError
+from dped_jax.base.tiff_tags import SUB_DIRECTORIES, Directory, Tiff
 
-# Names of files that LibRaw 0.22 reads: in a folder, they are photographs.
-SUFFIXES = (
-    ".3fr", ".arw", ".bay", ".cap", ".cr2", ".cr3", ".crw", ".cs1", ".dc2", ".dcr", ".dcs",
-    ".dng", ".drf", ".erf", ".fff", ".gpr", ".iiq", ".k25", ".kc2", ".kdc", ".mdc", ".mef",
-    ".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".ptx", ".pxn", ".raf", ".raw", ".rdc",
-    ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".sti", ".x3f",
-)  # fmt: skip
 DEVELOPMENT: dict[str, Any] = {
     "use_camera_wb": True,
     "no_auto_bright": True,
@@ -44,11 +37,10 @@ _STARTS = (
     b"MMOR",
     b"IIU\0",
 )
-_SIZE_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 13: 4}  # those of TIFF that are of use here
-_PHOTOMETRIC, _DNG_VERSION, _SUB_DIRECTORIES = 262, 50706, 330
+_PHOTOMETRIC, _COMPRESSION, _DNG_VERSION = 262, 259, 50706
 _RAW_PHOTOMETRICS = ((32803,), (34892,))  # a mosaic; linear
+_RAW_COMPRESSIONS = ((32767,), (32769,), (34713,), (65535,))  # Sony's, Epson's, Nikon's, Pentax'
 _EXTENTS = ((273, 279), (324, 325))  # where strips and tiles begin, and their lengths
-_MOST_DIRECTORIES, _MOST_BYTES = 64, 1 << 20  # of one file; of one tag
 
 
 def is_raw(data: bytes) -> bool:
@@ -56,37 +48,32 @@ def is_raw(data: bytes) -> bool:
     if data.startswith(_STARTS) or data[4:12] == b"ftypcrx ":
         return True
     if data[8:12] in (b"CR\2\0", b"IIII", b"MMMM"):  # CR2; Phase One
-        return bool(tiff_order(data))
+        return data[:2] in (b"II", b"MM")
     return any(
-        _DNG_VERSION in tags or tags.get(_PHOTOMETRIC) in _RAW_PHOTOMETRICS
+        _DNG_VERSION in tags
+        or tags.get(_PHOTOMETRIC) in _RAW_PHOTOMETRICS
+        or tags.get(_COMPRESSION) in _RAW_COMPRESSIONS
         for tags in _directories(data)
     )
 
 
-def develop(data: bytes, name: str, *, max_megapixels: float = 200.0) -> np.ndarray:
+def develop(data: bytes, name: str) -> np.ndarray:
     """Develops camera raw with the camera's white balance, upright; see `DEVELOPMENT`.
 
     Args:
       data: the file.
       name: of it, for messages.
-      max_megapixels: more are refused.
 
     Returns:
       (H, W, 3) uint8, sRGB.
 
     Raises:
-      InputError: LibRaw cannot read it, its data are cut off, it is too large, or rawpy is not
-        installed (then its cause is an ImportError).
+      InputError: LibRaw cannot read it, its data are cut off, or rawpy is not installed (then its
+        cause is an ImportError).
     """
+    if not _has_data(data):
+        raise InputError(f"{name}: raw file without its data, or cut short; copy it anew")
     with _opened(data, name) as photo:
-        width, height = photo.sizes.width, photo.sizes.height
-        if width * height > max_megapixels * 1e6:
-            raise InputError(
-                f"{name}: {width}x{height} pixels: more than {max_megapixels:g} megapixels:"
-                " reduce it"
-            )
-        if not _has_data(data):
-            raise InputError(f"{name}: raw file without its data, or cut short: copy it anew")
         return np.ascontiguousarray(photo.postprocess(**DEVELOPMENT))
 
 
@@ -100,7 +87,7 @@ def size(data: bytes, name: str) -> tuple[int, int]:
 @contextlib.contextmanager
 def _opened(data: bytes, name: str) -> Iterator[Any]:
     """The file as LibRaw knows it; errors of LibRaw become one line."""
-    rawpy = library(name)
+    rawpy = _library(name)
     try:
         with rawpy.imread(io.BytesIO(data)) as photo:
             yield photo
@@ -108,26 +95,23 @@ def _opened(data: bytes, name: str) -> Iterator[Any]:
         reason = error.args[0] if error.args else error
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else reason
         raise InputError(
-            f"{name}: raw file that LibRaw cannot read ({reason}): develop it to JPEG or TIFF"
+            f"{name}: raw file that LibRaw cannot read ({reason}); develop it to JPEG or TIFF"
         ) from error
 
 
 def development() -> str:
     """How raw files are developed, and by what."""
-    rawpy = library("camera raw")
+    rawpy = _library("camera raw")
     version = ".".join(map(str, rawpy.libraw_version))
     settings = ", ".join(f"{name}={value}" for name, value in DEVELOPMENT.items())
     return f"rawpy {rawpy.__version__}, LibRaw {version}: {settings}, sRGB"
 
 
-def library(name: str) -> types.ModuleType:
-    """The package rawpy; where it is not installed, an InputError about the file of this name."""
+def _library(name: str) -> types.ModuleType:
     try:
         return importlib.import_module("rawpy")
     except ImportError as error:
-        raise InputError(
-            f"{name}: camera raw photos need another library: pip install rawpy"
-        ) from error
+        raise InputError(f"{name}: camera raw needs another library: pip install rawpy") from error
 
 
 def capture_time(data: bytes) -> tuple[float, float] | None:
@@ -135,7 +119,7 @@ def capture_time(data: bytes) -> tuple[float, float] | None:
     if not is_raw(data):
         return None
     try:
-        rawpy = library("")
+        rawpy = _library("")
         with rawpy.imread(io.BytesIO(data)) as photo:
             stamp = photo.other.timestamp  # LibRaw takes the camera's clock for a local time
     except Exception:  # not installed, too old, or the file is damaged
@@ -146,42 +130,14 @@ def capture_time(data: bytes) -> tuple[float, float] | None:
     return (float(seconds), float("nan")) if seconds > 86400 else None
 
 
-def tiff_order(data: bytes) -> str:
-    """Order of bytes, as `struct` writes it, of a file laid out as TIFF is; "" of others."""
-    marks = {b"II*\0": "<", b"MM\0*": ">", b"IIRO": "<", b"IIRS": "<", b"MMOR": ">", b"IIU\0": "<"}
-    return marks.get(data[:4], "")
-
-
-def _directories(data: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
-    """The whole numbers of every directory of a TIFF, those below others too, by tag."""
-    order = tiff_order(data)
-    places = list(struct.unpack_from(order + "I", data, 4)) if order and len(data) >= 8 else []
-    seen: set[int] = set()
-    while places and len(seen) < _MOST_DIRECTORIES:
-        place = places.pop(0)
-        if place in seen or not 8 <= place <= len(data) - 2:
-            continue
-        seen.add(place)
-        (count,) = struct.unpack_from(order + "H", data, place)
-        count = min(count, (len(data) - place - 2) // 12)
-        tags = {}
-        for entry in range(place + 2, place + 2 + 12 * count, 12):
-            tag, kind, length = struct.unpack_from(order + "HHI", data, entry)
-            width = _SIZE_OF_TYPE.get(kind, 0)
-            length *= width
-            if not 0 < length <= _MOST_BYTES:
-                continue
-            start = (
-                entry + 8 if length <= 4 else struct.unpack_from(order + "I", data, entry + 8)[0]
-            )
-            letter = {1: "B", 2: "H", 4: "I"}[width]
-            if start + length <= len(data):
-                tags[tag] = struct.unpack_from(f"{order}{length // width}{letter}", data, start)
-        yield tags
-        following = place + 2 + 12 * count
-        if following + 4 <= len(data):
-            places.extend(struct.unpack_from(order + "I", data, following))
-        places.extend(tags.get(_SUB_DIRECTORIES, ()))
+def _directories(data: bytes) -> list[Directory]:
+    """The directories of a TIFF, those below others too; none of other files."""
+    try:
+        tiff = Tiff(data)
+    except ValueError:
+        return []
+    pages = tiff.directories()
+    return [*pages, *(below for tags in pages for below in tiff.below(tags, SUB_DIRECTORIES))]
 
 
 def _has_data(data: bytes) -> bool:
