@@ -20,7 +20,7 @@ from .pair_list import PairList
 
 COLUMNS = (
     "photo", "scene", "split", "status", "patch", "x", "y", "correlation", "shift_x", "shift_y",
-    "angle", "turned", "reason",
+    "angle", "turned", "libraries", "reason",
 )  # fmt: skip
 _COLUMNS_READ = ("photo", "split", "status", "patch", "correlation")
 _DECIMAL = r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?"

@@ -114,16 +114,14 @@ def _find_pairs(
 ) -> dict[str, pairing.Pairing]:
     """The pairs of each phone, as the flags say."""
     separator, output_dir = FLAGS.scene_separator, _full_path(FLAGS.output_dir)
+    cameras = pairing.list_cameras(phone_dirs, dslr_dir, FLAGS.raw_and_jpeg)
     if FLAGS.pairs:
-        rows = pairing.read_table(epath.Path(_full_path(FLAGS.pairs)), phone_dirs, dslr_dir)
-        return pairing.from_rows(rows, phone_dirs, dslr_dir, separator)
+        rows = pairing.read_table(epath.Path(_full_path(FLAGS.pairs)), cameras)
+        return pairing.from_rows(rows, cameras, separator)
     if FLAGS.pair_by == "name":
-        return {
-            phone: pairing.by_name(phone_dir, dslr_dir, separator)
-            for phone, phone_dir in phone_dirs.items()
-        }
+        return {phone: pairing.by_name(cameras, phone, separator) for phone in phone_dirs}
     rows, clocks = pairing_by_time.by_time(
-        phone_dirs, dslr_dir, output_dir, max_seconds=FLAGS.max_seconds, run=run
+        cameras, output_dir, max_seconds=FLAGS.max_seconds, run=run
     )
     for phone, clock in clocks.items():
         found = [row.seconds for row in rows if row.camera == phone and row.seconds is not None]
@@ -133,7 +131,7 @@ def _find_pairs(
             f" are within {max(map(abs, found), default=0):.1f} s"
         )
     print(f"look at {FLAGS.output_dir}/{pairing_by_time.TABLE_FILE}; corrected, give it as --pairs")
-    return pairing.from_rows(rows, phone_dirs, dslr_dir, separator)
+    return pairing.from_rows(rows, cameras, separator)
 
 
 def _report(phone: str, result: folders.Result, seconds: float) -> list[str]:
@@ -207,6 +205,12 @@ if __name__ == "__main__":
     )
     flags.DEFINE_string(
         "pairs", None, "Table of pairs, as --pair_by=time writes it; instead of finding them."
+    )
+    flags.DEFINE_enum(
+        "raw_and_jpeg",
+        "jpeg",
+        ["jpeg", "raw"],
+        "Which is taken of a photo that is there as camera raw and as JPEG, HEIC or the like.",
     )
     flags.DEFINE_integer("processes", os.cpu_count(), "At once, without --runner.", 1)
     flags.DEFINE_string("runner", None, "An Apache Beam runner; default: this machine.")

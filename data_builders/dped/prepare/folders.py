@@ -17,7 +17,7 @@ from dped_jax.base.files import locked, write_atomically
 from .. import manifest
 from ..layout import MANIFEST_FILE
 from . import photo_pairs, publish, records, splits
-from .pairing import Pairing, by_name
+from .pairing import Pairing, by_name, list_cameras
 from .parallel import Run, Tasks
 from .summary import Summary
 
@@ -75,7 +75,8 @@ def prepare(
       OSError: something cannot be written.
     """
     settings = settings or photo_pairs.Settings()
-    pairing = pairing or by_name(phone_dir, dslr_dir, scene_separator)
+    if pairing is None:
+        pairing = by_name(list_cameras({phone: phone_dir}, dslr_dir), phone, scene_separator)
     split_of = splits.assign_splits(pairing.scenes.values(), test_scenes, validation_scenes)
     target = epath.Path(output_dir) / phone
     work = epath.Path(output_dir) / ".prepare" / phone

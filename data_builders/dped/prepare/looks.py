@@ -3,16 +3,16 @@
 import dataclasses
 import functools
 import json
-import os
 
 import cv2
 import numpy as np
 from etils import epath
 
+from dped_jax.base.capture_time import capture_time
 from dped_jax.base.files import write_atomically
 
 from . import homography
-from .photo_files import PhotoError, capture_time, decode_photo
+from .photo_pairs import PhotoError, decode_photo, describe
 
 _PIXELS = 4e5  # of the copies that are compared
 _KEYPOINTS = 1000
@@ -23,7 +23,7 @@ class Look:
     """What is known of a photo without a partner.
 
     Attributes:
-      time: capture time and zone, see `photo_files.capture_time`; None where unknown.
+      time: capture time and zone, see `capture_time`; None where unknown.
       problem: why it cannot be compared; None if it can.
       size: (height, width) of the copy that was looked at.
       points: (n, 2) float64, its keypoints.
@@ -44,19 +44,22 @@ def look(task: tuple[str, str, str]) -> None:
       task: path of the photo, "phone" or "dslr", path of the file to write.
     """
     path, camera, target = task
-    suffix = os.path.splitext(path)[1]
     time, problem, points, descriptors = None, None, np.empty((0, 2)), np.empty((0, 128), np.uint8)
     size = (0, 0)
     try:
         data = epath.Path(path).read_bytes()
-        time = capture_time(data, suffix)
-        photo = decode_photo(data, camera, suffix)
+        time = capture_time(data)
+        photo = decode_photo(data, camera)
         scale = min(1.0, np.sqrt(_PIXELS / (photo.shape[0] * photo.shape[1])))
         photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         points, found = homography.find_keypoints(photo, _KEYPOINTS)
         descriptors, size = np.uint8(np.minimum(found, 255)), photo.shape[:2]
     except PhotoError as error:
         problem = str(error)
+    except OSError as error:
+        problem = f"cannot be read: {error.strerror or error}"
+    except Exception as error:  # one odd photo does not end a run
+        problem = f"cannot be looked at: {describe(error)}: replace it"
     head = json.dumps({"time": time, "problem": problem, "size": size}).encode()
     body = np.float32(points).tobytes() + descriptors.tobytes()
     count = np.array([len(head), len(points)], np.int64).tobytes()

@@ -1,25 +1,29 @@
 """Which photos of a phone and a DSLR camera are pairs: by their names, or by a table.
 
-The table is CSV in UTF-8 with a header; `by_time` writes it, and a person may correct it. Each row
-is a pair, or, with one of the two files left empty, a photo without a partner.
+The table is CSV in UTF-8 with a header; `by_time` writes it, and a person may correct it, in a
+spreadsheet too, which may save it with other separators or as UTF-16. Each row is a pair, or, with
+one of the two files left empty, a photo without a partner.
 """
 
+import codecs
 import csv
 import dataclasses
+import importlib.util
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 
 from etils import epath
 
 from dped_jax.base.errors import InputError
-from dped_jax.base.folders import names_by_stem, natural_key
+from dped_jax.base.folders import HEIF_SUFFIXES, RAW_SUFFIXES, names_by_stem, natural_key
 
-from . import photo_files, splits
+from . import splits
 from .photo_pairs import PhotoPair
 
 COLUMNS = ("camera", "phone_photo", "dslr_photo", "scene", "seconds", "inliers", "note")
 _NEEDED = ("phone_photo", "dslr_photo")
+_LIBRARIES = ((RAW_SUFFIXES, "camera raw", "rawpy"), (HEIF_SUFFIXES, "HEIC", "pillow-heif"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,30 +73,59 @@ class Pairing:
         return PhotoPair(name, f"{self.phone_dir}/{phone}", f"{self.dslr_dir}/{dslr}")
 
 
-def list_photos(folder: str) -> dict[str, str]:
-    """Names of a folder's photos by stem; see `folders.names_by_stem`.
+@dataclasses.dataclass(frozen=True)
+class Cameras:
+    """The photos of all cameras.
+
+    Attributes:
+      phone_dirs: folder of each phone's photos.
+      dslr_dir: folder of the DSLR camera's.
+      phone: names of each phone's photos, by stem.
+      dslr: names of the DSLR camera's, by stem.
+    """
+
+    phone_dirs: Mapping[str, str]
+    dslr_dir: str
+    phone: Mapping[str, Mapping[str, str]]
+    dslr: Mapping[str, str]
+
+
+def list_cameras(
+    phone_dirs: Mapping[str, str], dslr_dir: str, raw_and_jpeg: str = "jpeg"
+) -> Cameras:
+    """Lists the photos of all folders; see `folders.names_by_stem`.
 
     Raises:
       InputError: as there, or a library that one of them needs is not installed.
     """
-    names = names_by_stem(epath.Path(folder), folder)
-    for suffix in {os.path.splitext(name)[1] for name in names.values()}:
-        photo_files.library(suffix)
+    phone = {camera: _list_photos(folder, raw_and_jpeg) for camera, folder in phone_dirs.items()}
+    return Cameras(phone_dirs, dslr_dir, phone, _list_photos(dslr_dir, raw_and_jpeg))
+
+
+def _list_photos(folder: str, raw_and_jpeg: str) -> dict[str, str]:
+    names = names_by_stem(epath.Path(folder), folder, raw_and_jpeg)
+    for suffixes, what, package in _LIBRARIES:
+        needing = [name for name in names.values() if name.lower().endswith(suffixes)]
+        if needing and not importlib.util.find_spec(package.replace("-", "_")):
+            raise InputError(
+                f"{folder}/{needing[0]}: {what} needs another library: pip install {package}"
+            )
     return names
 
 
-def by_name(phone_dir: str, dslr_dir: str, separator: str = "") -> Pairing:
+def by_name(cameras: Cameras, camera: str, separator: str = "") -> Pairing:
     """Pairs photos of the same stem.
 
     Args:
-      phone_dir: folder of the phone's photos.
-      dslr_dir: folder of the DSLR camera's.
+      cameras: all photos.
+      camera: the phone.
       separator: see `splits.scene_of`.
 
     Raises:
-      InputError: as `list_photos`, or no photo has a partner.
+      InputError: no photo has a partner.
     """
-    phone, dslr = list_photos(phone_dir), list_photos(dslr_dir)
+    phone, dslr = cameras.phone[camera], cameras.dslr
+    phone_dir, dslr_dir = cameras.phone_dirs[camera], cameras.dslr_dir
     common = sorted(phone.keys() & dslr.keys(), key=natural_key)
     if not common:
         raise InputError(f"{phone_dir}: no photo has a partner of the same name in {dslr_dir}")
@@ -103,37 +136,35 @@ def by_name(phone_dir: str, dslr_dir: str, separator: str = "") -> Pairing:
     return Pairing(phone_dir, dslr_dir, files, unmatched, scenes)
 
 
-def from_rows(
-    rows: Sequence[Row], phone_dirs: Mapping[str, str], dslr_dir: str, separator: str = ""
-) -> dict[str, Pairing]:
+def from_rows(rows: Sequence[Row], cameras: Cameras, separator: str = "") -> dict[str, Pairing]:
     """The pairs of a table, by phone.
 
     Args:
       rows: of the table, which names only files that are there, none twice.
-      phone_dirs: folder of each phone's photos.
-      dslr_dir: folder of the DSLR camera's.
+      cameras: all photos.
       separator: see `splits.scene_of`; of DSLR photos whose scene the table does not say.
 
     Raises:
-      InputError: as `list_photos`, or a phone has no pair.
+      InputError: a phone has no pair.
     """
-    dslr = list_photos(dslr_dir)
+    dslr, dslr_dir = cameras.dslr, cameras.dslr_dir
     scenes = {name: splits.scene_of(name, separator) for name in dslr}
     scenes |= {_stem(row.dslr_photo): row.scene for row in rows if row.dslr_photo and row.scene}
     pairings = {}
-    for camera, phone_dir in phone_dirs.items():
+    for camera, phone_dir in cameras.phone_dirs.items():
         listed = [row for row in rows if row.camera == camera]
         pairs = [row for row in listed if row.phone_photo and row.dslr_photo]
         if not pairs:
             raise InputError(f"{phone_dir}: no photo has a partner in {dslr_dir}")
         files = {_stem(row.dslr_photo): (row.phone_photo, row.dslr_photo) for row in pairs}
-        notes = {row.phone_photo or row.dslr_photo: row.note for row in listed if row not in pairs}
+        notes = {(r.phone_photo, r.dslr_photo): r.note for r in listed if r not in pairs}
         unmatched = {}
-        for which, names in (("phone", list_photos(phone_dir)), ("dslr", dslr)):
+        for which, names in (("phone", cameras.phone[camera]), ("dslr", dslr)):
             taken = {row.phone_photo if which == "phone" else row.dslr_photo for row in pairs}
             for name in names.values():
                 if name not in taken:
-                    note = notes.get(name) or "no partner in the table of pairs"
+                    alone = (name, "") if which == "phone" else ("", name)
+                    note = notes.get(alone) or "no partner in the table of pairs"
                     unmatched[f"{name} ({which})"] = note
         in_order = {name: files[name] for name in sorted(files, key=natural_key)}
         pairings[camera] = Pairing(phone_dir, dslr_dir, in_order, unmatched, scenes)
@@ -157,43 +188,32 @@ def as_text(rows: Iterable[Row]) -> str:
     return text.getvalue()
 
 
-def read_table(file: epath.Path, phone_dirs: Mapping[str, str], dslr_dir: str) -> list[Row]:
+def read_table(file: epath.Path, cameras: Cameras) -> list[Row]:
     """Reads a table that a person may have corrected.
 
     Args:
       file: its columns `phone_photo` and `dslr_photo` are needed, `camera` where there are several
-        phones; `scene` and `note` are read where they are there, others are passed over.
-      phone_dirs: folder of each phone's photos.
-      dslr_dir: folder of the DSLR camera's.
+        phones; `scene` and `note` are read where they are there, others are passed over. Separated
+        by commas, semicolons or tabs.
+      cameras: all photos.
 
     Raises:
       InputError: it is no such table, names a file that is not there, or one twice.
       OSError: it cannot be read.
     """
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-        lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        header = lines.fieldnames or ()
-        rows = [(lines.line_num, line) for line in lines]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file}: not a table in UTF-8 ({error})") from error
-    needed = (*_NEEDED, *(["camera"] if len(phone_dirs) > 1 else []))
-    missing = [name for name in needed if name not in header]
-    if missing:
-        raise InputError(f"{file}: has no column {missing[0]}")
-    known = {camera: set(list_photos(folder).values()) for camera, folder in phone_dirs.items()}
-    dslr = set(list_photos(dslr_dir).values())
+    phones = list(cameras.phone_dirs)
+    needed = (*_NEEDED, *(["camera"] if len(phones) > 1 else []))
     seen: dict[tuple[str, str], int] = {}
     table = []
-    for number, line in rows:
+    for number, line in _lines(file, needed):
         row = Row(
-            line.get("camera") or next(iter(phone_dirs)),
+            line.get("camera") or phones[0],
             (line["phone_photo"] or "").strip(),
             (line["dslr_photo"] or "").strip(),
             scene=(line.get("scene") or "").strip(),
             note=line.get("note") or "",
         )
-        problem = _problem(row, phone_dirs, dslr_dir, known, dslr)
+        problem = _problem(row, cameras)
         for photo in filter(None, (row.phone_photo, row.dslr_photo and f"{row.dslr_photo} (dslr)")):
             before = seen.setdefault((row.camera, photo), number)
             if before != number:
@@ -204,20 +224,36 @@ def read_table(file: epath.Path, phone_dirs: Mapping[str, str], dslr_dir: str) -
     return table
 
 
-def _problem(
-    row: Row,
-    phone_dirs: Mapping[str, str],
-    dslr_dir: str,
-    phone: Mapping[str, Set[str]],
-    dslr: Set[str],
-) -> str | None:
+def _lines(file: epath.Path, needed: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Number and values of each row, by the names in the header."""
+    data = file.read_bytes()
+    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if utf_16 else "utf-8-sig")
+        first, _, rest = text.partition("\n")
+        hint = first.strip().strip('"').startswith("sep=")  # what Excel reads and others keep
+        text = rest if hint else text
+        header = text.partition("\n")[0]
+        separator = max(",;\t", key=header.count)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        names = reader.fieldnames or ()
+        lines = [(reader.line_num + hint, line) for line in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{file}: not a table in UTF-8 or UTF-16 ({error})") from error
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise InputError(f"{file}: has no column {missing[0]}")
+    return lines
+
+
+def _problem(row: Row, cameras: Cameras) -> str | None:
     """What is wrong with a row by itself."""
-    if row.camera not in phone_dirs:
-        return f"camera {row.camera!r}: not among --phone_dir ({', '.join(phone_dirs)})"
-    for photo, there, folder in (
-        (row.phone_photo, phone[row.camera], phone_dirs[row.camera]),
-        (row.dslr_photo, dslr, dslr_dir),
+    if row.camera not in cameras.phone:
+        return f"camera {row.camera!r}: not among --phone_dir ({', '.join(cameras.phone)})"
+    for photo, names, folder in (
+        (row.phone_photo, cameras.phone[row.camera], cameras.phone_dirs[row.camera]),
+        (row.dslr_photo, cameras.dslr, cameras.dslr_dir),
     ):
-        if photo and photo not in there:
+        if photo and names.get(_stem(photo)) != photo:
             return f"{photo}: no such photo in {folder}"
     return None

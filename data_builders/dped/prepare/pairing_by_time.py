@@ -23,7 +23,7 @@ from dped_jax.base.folders import natural_key, some
 
 from .clocks import Clock, ClockError, find_clock
 from .looks import count_inliers, look, read_look
-from .pairing import Row, as_text, list_photos, read_table
+from .pairing import Cameras, Row, as_text, read_table
 from .parallel import Run
 
 TABLE_FILE = "pairs.csv"
@@ -31,8 +31,7 @@ MAX_SECONDS = 60.0  # between the two photos of a pair, by one clock
 
 
 def by_time(
-    phone_dirs: Mapping[str, str],
-    dslr_dir: str,
+    cameras: Cameras,
     output_dir: str,
     *,
     max_seconds: float = MAX_SECONDS,
@@ -44,8 +43,7 @@ def by_time(
     is read from there.
 
     Args:
-      phone_dirs: folder of each phone's photos.
-      dslr_dir: folder of the DSLR camera's.
+      cameras: all photos.
       output_dir: where the table is written.
       max_seconds: between the two photos of a pair, by one clock.
       run: calls a function for all tasks.
@@ -59,11 +57,11 @@ def by_time(
     """
     work = epath.Path(output_dir) / ".prepare" / "pairing"
     table = epath.Path(output_dir) / TABLE_FILE
-    folders = {**phone_dirs, "": dslr_dir}
-    photos = {camera: sorted(list_photos(folder).values(), key=natural_key)
-              for camera, folder in folders.items()}  # fmt: skip
+    folders = {**cameras.phone_dirs, "": cameras.dslr_dir}
+    listed = {**cameras.phone, "": cameras.dslr}
+    photos = {camera: sorted(listed[camera].values(), key=natural_key) for camera in folders}
     sizes = {
-        camera: [epath.Path(f"{folders[camera]}/{name}").stat().length for name in names]
+        camera: [_size(f"{folders[camera]}/{name}") for name in names]
         for camera, names in photos.items()
     }
     listing = zlib.crc32(json.dumps([folders, photos, sizes, max_seconds]).encode())
@@ -75,7 +73,7 @@ def by_time(
                 " of --pair_by=time, or remove it"
             )
         if written.get("listing") == listing:
-            return read_table(table, phone_dirs, dslr_dir), {}
+            return read_table(table, cameras), {}
     files, tasks = {}, []
     for camera, names in photos.items():
         (work / (camera or "dslr")).mkdir(parents=True, exist_ok=True)
@@ -87,7 +85,7 @@ def by_time(
                 tasks.append((f"{folders[camera]}/{name}", kind, file))
     if tasks:
         run(look, tasks, "looking at photos")
-    rows, clocks = _pair_all(phone_dirs, dslr_dir, photos, files, max_seconds)
+    rows, clocks = _pair_all(cameras, photos, files, max_seconds)
     text = as_text(rows).encode()
     state = {"table": zlib.crc32(text), "listing": listing}
     write_atomically(work / "written.json", json.dumps(state).encode())
@@ -95,6 +93,14 @@ def by_time(
     for camera in photos:
         (work / (camera or "dslr")).rmtree()
     return rows, clocks
+
+
+def _size(path: str) -> int:
+    """Bytes of a file; -1 of one that is not there, as behind a link."""
+    try:
+        return epath.Path(path).stat().length
+    except OSError:
+        return -1
 
 
 def _written(file: epath.Path) -> dict[str, int]:
@@ -112,7 +118,7 @@ def _times(
     for i, (name, file) in enumerate(zip(names, files, strict=True)):
         found = read_look(file)
         if found.problem or found.time is None:
-            notes[name] = found.problem or "no capture time in its EXIF data"
+            notes[name] = found.problem or "no capture time"
         else:
             usable.append(i)
             times.append(found.time[0])
@@ -120,7 +126,7 @@ def _times(
     if not usable:
         timeless = [name for name, note in notes.items() if note.startswith("no capture")]
         raise InputError(
-            f"{folder}: no photo has a capture time in its EXIF data"
+            f"{folder}: no photo has a capture time"
             f" ({some(timeless or list(notes))}): pair by name, or by a table with --pairs"
         )
     if np.all(np.isfinite(zones)):
@@ -129,8 +135,7 @@ def _times(
 
 
 def _pair_all(
-    phone_dirs: Mapping[str, str],
-    dslr_dir: str,
+    cameras: Cameras,
     photos: Mapping[str, Sequence[str]],
     files: Mapping[tuple[str, str], str],
     max_seconds: float,
@@ -138,10 +143,10 @@ def _pair_all(
     """The table, and the clocks."""
     names = photos[""]
     dslr_files = [files["", name] for name in names]
-    usable, dslr_times, dslr_notes = _times(dslr_dir, names, dslr_files)
+    usable, dslr_times, dslr_notes = _times(cameras.dslr_dir, names, dslr_files)
     linked: list[tuple[int, int]] = []  # DSLR photos that one phone photo shows
     found, clocks = {}, {}
-    for camera, folder in phone_dirs.items():
+    for camera, folder in cameras.phone_dirs.items():
         phone_files = [files[camera, name] for name in photos[camera]]
         indices, times, notes = _times(folder, photos[camera], phone_files)
 
@@ -157,8 +162,8 @@ def _pair_all(
             clock = find_clock(times, dslr_times, same_scene)
         except ClockError as error:
             raise InputError(
-                f"{folder} and {dslr_dir}: clocks cannot be reconciled: {error}: pair by name, or"
-                " by a table with --pairs"
+                f"{folder} and {cameras.dslr_dir}: clocks cannot be reconciled: {error}: pair by"
+                " name, or by a table with --pairs"
             ) from error
         expected = [clock.dslr_time(time) for time in times]
         edges = {

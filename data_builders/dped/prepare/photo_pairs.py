@@ -10,18 +10,27 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyvips
 from etils import epath
 
+from dped_jax.base import pictures, raw
+from dped_jax.base.errors import InputError
+
+from ..layout import PATCH_SIZE
 from ..picture_files import encode
 from . import alignment, patches, records
 from .homography import AlignmentError
-from .photo_files import RAW_SUFFIXES, PhotoError, decode_photo, raw_development
 
 OVERVIEW_FILE = "overview.jpg"  # in the record: phone, DSLR, and both as a checkerboard
 ALIGNED_FILES = {camera: f"aligned/{camera}.png" for camera in ("phone", "dslr")}  # likewise
 _OVERVIEW_QUALITY = 75  # of JPEG: as PNG it would be half as large as the patches
 _OVERVIEW_WIDTH = 240  # pixels of each of the three
 _OVERVIEW_TILES = 6  # squares of the checkerboard side by side
+_NAMES = {"phone": "phone photo", "dslr": "DSLR photo"}  # in messages
+
+
+class PhotoError(ValueError):
+    """A photo that gives no patches. The message says why, and what to do where one can."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +81,6 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
 
     Raises:
       OSError: the record cannot be written. What is wrong with the photos is in the record.
-      InputError: a library for these photos is not installed.
     """
     if finished_record(pair, work_dir):  # a cluster may call twice, as when a worker was lost
         return
@@ -86,32 +94,75 @@ def process_pair(pair: PhotoPair, settings: Settings, work_dir: str) -> None:
         record["sha256"] = [hashlib.sha256(content).hexdigest() for content in data.values()]
         if data["phone"] == data["dslr"]:
             raise PhotoError("the phone's and the DSLR's file are the same: replace one")
-        if any(epath.Path(path).suffix.lower() in RAW_SUFFIXES for path in sources.values()):
-            record["developed"] = raw_development()
-        photos = {
-            camera: decode_photo(content, camera, epath.Path(sources[camera]).suffix)
-            for camera, content in data.items()
-        }
-        aligned = alignment.align_pair(**photos, size=(settings.width, settings.height))
-        record |= {
-            "homography": aligned.homography.tolist(),
-            "turned": aligned.turned,
-            "matches": aligned.matches,
-            "inliers": aligned.inliers,
-            "error": aligned.error,
-        }
-        encoded[OVERVIEW_FILE] = encode(
-            _overview(aligned.phone, aligned.dslr), ".jpg", _OVERVIEW_QUALITY
-        )
-        record["windows"] = _cut(aligned, settings, encoded)
-        if settings.keep_aligned:
-            for camera, file in ALIGNED_FILES.items():
-                encoded[file] = encode(getattr(aligned, camera), ".png")
+        _align_and_cut(data, settings, record, encoded)
     except (PhotoError, AlignmentError) as error:
-        record["problem"] = str(error)
-    except OSError as error:  # of reading; next time it may work
-        record |= {"problem": f"cannot be read: {error}", "retry": True}
-    records.write(f"{work_dir}/{pair.name}", record, {} if record["problem"] else encoded)
+        # Next time a library may be installed, or the file be readable.
+        retry = isinstance(error.__cause__, OSError | ImportError)
+        record |= {"problem": str(error), "retry": retry}
+    except Exception as error:  # one odd photo does not end a run
+        problem = f"cannot be aligned: {describe(error)}: replace a photo"
+        record |= {"problem": problem, "retry": isinstance(error, MemoryError)}
+    if record["problem"]:
+        record["windows"], encoded = [], {}
+    records.write(f"{work_dir}/{pair.name}", record, encoded)
+
+
+def describe(error: Exception) -> str:
+    """An exception that nobody expected, in one line."""
+    return " ".join(f"{type(error).__name__} {error}".split())
+
+
+def decode_photo(data: bytes, camera: str) -> np.ndarray:
+    """Decodes a photo of which patches can be made; see `pictures.read_rgb8`.
+
+    Args:
+      data: the file.
+      camera: "phone" or "dslr", for the message.
+
+    Returns:
+      (H, W, 3) uint8, RGB.
+
+    Raises:
+      PhotoError: not an 8-bit RGB photo, damaged, or smaller than a patch.
+    """
+    try:
+        photo = pictures.read_rgb8(data, name=_NAMES[camera])
+    except InputError as error:
+        raise PhotoError(str(error)) from error.__cause__
+    height, width = photo.shape[:2]
+    if min(height, width) < PATCH_SIZE:
+        raise PhotoError(
+            f"{_NAMES[camera]}: {width}x{height} pixels: smaller than a patch of"
+            f" {PATCH_SIZE}x{PATCH_SIZE}"
+        )
+    return photo
+
+
+def _align_and_cut(
+    data: dict[str, bytes], settings: Settings, record: dict[str, Any], encoded: dict[str, bytes]
+) -> None:
+    """Adds to the record what is known of a pair, and to `encoded` its patches and pictures."""
+    photos = {camera: decode_photo(content, camera) for camera, content in data.items()}
+    vips = ".".join(str(pyvips.version(i)) for i in range(3))
+    record["libraries"] = f"OpenCV {cv2.__version__}, libvips {vips}"
+    if any(map(raw.is_raw, data.values())):
+        record["developed"] = raw.development()
+        record["libraries"] += ", " + record["developed"].partition(":")[0]
+    aligned = alignment.align_pair(**photos, size=(settings.width, settings.height))
+    record |= {
+        "homography": aligned.homography.tolist(),
+        "turned": aligned.turned,
+        "matches": aligned.matches,
+        "inliers": aligned.inliers,
+        "error": aligned.error,
+    }
+    encoded[OVERVIEW_FILE] = encode(
+        _overview(aligned.phone, aligned.dslr), ".jpg", _OVERVIEW_QUALITY
+    )
+    record["windows"] = _cut(aligned, settings, encoded)
+    if settings.keep_aligned:
+        for camera, file in ALIGNED_FILES.items():
+            encoded[file] = encode(getattr(aligned, camera), ".png")
 
 
 def finished_record(pair: PhotoPair, work_dir: str) -> dict[str, Any] | None:
@@ -122,17 +173,19 @@ def finished_record(pair: PhotoPair, work_dir: str) -> dict[str, Any] | None:
     if not record["problem"] and not records.has_files(f"{work_dir}/{pair.name}"):
         return None
     paths = [epath.Path(path) for path in (pair.phone, pair.dslr)]
-    names = [path.name for path in paths]
-    if record["files"] != names:
+    if record["files"] != [path.name for path in paths]:
         return None
-    return record if record["bytes"] == [path.stat().length for path in paths] else None
+    try:
+        return record if record["bytes"] == [path.stat().length for path in paths] else None
+    except OSError:  # said when it is read
+        return None
 
 
 def _read_bytes(camera: str, path: str) -> bytes:
     try:
         return epath.Path(path).read_bytes()
     except OSError as error:
-        raise OSError(f"{camera} photo: {error.strerror or error}") from error
+        raise PhotoError(f"{_NAMES[camera]}: cannot be read: {error.strerror}") from error
 
 
 def _cut(

@@ -101,8 +101,8 @@ def make_rows(
         seen |= dict.fromkeys(digests, name)
         for window in record["windows"]:
             if window["patch"]:
-                kept = {"patch": counts[split], "turned": record["turned"]}
-                yield row | _patch_columns(window) | kept
+                kept = {name: record.get(name, "") for name in ("turned", "libraries")}
+                yield row | _patch_columns(window) | kept | {"patch": counts[split]}
                 counts[split] += 1
 
 

@@ -11,7 +11,6 @@ from tiny import assert_one_line_error
 
 from data_builders.dped.prepare import pairing, pairing_by_time
 from data_builders.dped.prepare.clocks import ClockError, find_clock
-from data_builders.dped.prepare.photo_files import capture_time
 from dped_jax.base.errors import InputError
 
 START = datetime.datetime(2024, 5, 1, 9, 0, 0)
@@ -95,20 +94,6 @@ def write_timed(file, photo: np.ndarray, moment: datetime.datetime | None) -> No
     image.save(file, exif=exif.tobytes(), quality=95)
 
 
-def test_capture_times(tmp_path):
-    moment = START + datetime.timedelta(milliseconds=250)
-    photo = simulated_pair(0)[0]
-    expected = moment.replace(tzinfo=datetime.UTC).timestamp()
-    for suffix in (".jpg", ".png", ".webp"):
-        file = tmp_path / f"photo{suffix}"
-        write_timed(file, photo, moment)
-        seconds, zone = capture_time(file.read_bytes(), suffix)
-        assert (seconds, np.isnan(zone)) == (expected, True), suffix
-    write_timed(tmp_path / "none.jpg", photo, None)
-    assert capture_time((tmp_path / "none.jpg").read_bytes(), ".jpg") is None
-    assert capture_time(b"no photo", ".jpg") is None
-
-
 @pytest.fixture(scope="module")
 def cards(tmp_path_factory):
     """A DSLR's card, and two phones': names say nothing, clocks differ, a burst, lone photos."""
@@ -158,7 +143,7 @@ def test_two_phones_are_paired_by_time(cards, tmp_path, run_command):
         assert len(set(scenes.values())) == 5
     notes = {row["phone_photo"]: row["note"] for row in rows}
     assert "no photo within 60 s shows the same" in notes["q.jpg"]
-    assert notes["timeless.jpg"] == "no capture time in its EXIF data"
+    assert notes["timeless.jpg"] == "no capture time"
     # One split for both phones, photos by the DSLR's names, those without partner named.
     splits = [
         {row["photo"]: row["split"] for row in manifest(tmp_path, phone) if row["patch"]}
@@ -194,20 +179,52 @@ def test_two_phones_are_paired_by_time(cards, tmp_path, run_command):
 def test_a_table_with_mistakes(cards, tmp_path, lines, words):
     text = "scene\n" if lines is None else "\n".join(["phone_photo,dslr_photo", *lines])
     (tmp_path / "pairs.csv").write_text(text, encoding="latin-1")
-    folders = {"iphone": f"{cards}/iphone"}, f"{cards}/dslr"
+    cameras = pairing.list_cameras({"iphone": f"{cards}/iphone"}, f"{cards}/dslr")
     with pytest.raises(InputError, match=words):
-        pairing.from_rows(pairing.read_table(tmp_path / "pairs.csv", *folders), *folders)
+        pairing.from_rows(pairing.read_table(tmp_path / "pairs.csv", cameras), cameras)
 
 
 def test_a_table_by_hand_is_followed(cards, tmp_path):
     file = tmp_path / "mine.csv"
     file.write_text("dslr_photo,phone_photo,scene\nN9.jpg,b.jpg,yard\nN2.jpg,k.jpg,\n")
-    folders = {"iphone": f"{cards}/iphone"}, f"{cards}/dslr"
-    found = pairing.from_rows(pairing.read_table(file, *folders), *folders)["iphone"]
+    cameras = pairing.list_cameras({"iphone": f"{cards}/iphone"}, f"{cards}/dslr")
+    found = pairing.from_rows(pairing.read_table(file, cameras), cameras)["iphone"]
     assert found.files == {"N2": ("k.jpg", "N2.jpg"), "N9": ("b.jpg", "N9.jpg")}
     assert found.pair("N9").phone == f"{cards}/iphone/b.jpg"
     assert (found.scenes["N9"], found.scenes["N2"], found.scenes["N4"]) == ("yard", "N2", "N4")
     assert found.unmatched["a.jpg (phone)"] == "no partner in the table of pairs"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("hint", ["", "sep={}\r\n", '"sep={}"\r\n'])
+def test_a_table_that_a_spreadsheet_has_saved(cards, tmp_path, separator, encoding, hint):
+    lines = ["phone_photo,dslr_photo,note", 'b.jpg,N9.jpg,"far; dark, and\r\nwet"', "gone.jpg,,"]
+    text = (
+        "\r\n".join(lines).replace("photo,", f"photo{separator}").replace("jpg,", f"jpg{separator}")
+    )
+    text = text.replace("jpg\t,", "jpg\t\t").replace("jpg;,", "jpg;;")
+    file = tmp_path / "saved.csv"
+    file.write_bytes((hint.format(separator) + text).encode(encoding))
+    cameras = pairing.list_cameras({"iphone": f"{cards}/iphone"}, f"{cards}/dslr")
+    with pytest.raises(InputError, match=rf"line {4 + bool(hint)}: gone.jpg: no such photo"):
+        pairing.read_table(file, cameras)
+    file.write_bytes((hint.format(separator) + text.partition("gone")[0]).encode(encoding))
+    (row,) = pairing.read_table(file, cameras)
+    assert (row.phone_photo, row.dslr_photo) == ("b.jpg", "N9.jpg")
+    assert row.note.startswith("far; dark, and")
+
+
+def test_photos_of_the_same_name_have_notes_of_their_own(tmp_path):
+    rows = [
+        pairing.Row("iphone", "a.jpg", "", note="of the phone's"),
+        pairing.Row("iphone", "", "a.jpg", note="of the DSLR's"),
+        pairing.Row("iphone", "b.jpg", "b.jpg"),
+    ]
+    photos = {"a": "a.jpg", "b": "b.jpg"}
+    cameras = pairing.Cameras({"iphone": "p"}, "d", {"iphone": photos}, photos)
+    found = pairing.from_rows(rows, cameras)["iphone"].unmatched
+    assert found == {"a.jpg (phone)": "of the phone's", "a.jpg (dslr)": "of the DSLR's"}
 
 
 def test_photos_without_times_and_without_scenes_in_common(cards, tmp_path):
@@ -216,13 +233,12 @@ def test_photos_without_times_and_without_scenes_in_common(cards, tmp_path):
     write_timed(tmp_path / "timeless/p.jpg", simulated_pair(0)[0], None)
     write_timed(tmp_path / "other/p.jpg", simulated_pair(7)[0], START)
     for folder, words in (
-        ("timeless", r"timeless: no photo has a capture time in its EXIF data \(p.jpg\)"),
+        ("timeless", r"timeless: no photo has a capture time \(p.jpg\)"),
         ("other", r"clocks cannot be reconciled: none of 1 phone photos shows .*--pairs"),
     ):
+        cameras = pairing.list_cameras({"custom": f"{tmp_path}/{folder}"}, f"{cards}/dslr")
         with pytest.raises(InputError, match=words):
-            pairing_by_time.by_time(
-                {"custom": f"{tmp_path}/{folder}"}, f"{cards}/dslr", f"{tmp_path}/out", run=run_all
-            )
+            pairing_by_time.by_time(cameras, f"{tmp_path}/out", run=run_all)
 
 
 def test_phones_that_cannot_be_told(cards, tmp_path, run_command):

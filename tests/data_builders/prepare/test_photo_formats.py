@@ -1,6 +1,7 @@
 """Photos as cameras give them: HEIC, camera raw, wide gamuts; written by other programs."""
 
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -9,17 +10,12 @@ import cv2
 import numpy as np
 import pytest
 import pyvips
-import tifffile
+from camera_raw import XYZ_TO_RGB, write_dng
 from photo_folders import manifest, prepare_here, simulated_pair, write_folders
 from PIL import Image, ImageCms
 from tiny import assert_one_line_error
 
-from data_builders.dped.prepare.photo_files import PhotoError, decode_photo
-
-# CIE XYZ to linear sRGB, D65: IEC 61966-2-1.
-XYZ_TO_RGB = np.array(
-    [[3.2406, -1.5372, -0.4986], [-0.9689, 1.8758, 0.0415], [0.0557, -0.2040, 1.0570]]
-)
+from data_builders.dped.prepare.photo_pairs import PhotoError, decode_photo
 
 
 @pytest.fixture(scope="module")
@@ -29,46 +25,9 @@ def photo(shared_data) -> np.ndarray:
     return cv2.imread(str(file), cv2.IMREAD_COLOR_RGB)
 
 
-def write_dng(file, photo: np.ndarray, orientation: int = 1) -> None:
-    """A Bayer raw file of a camera whose colours are sRGB's, written by tifffile."""
-    linear = np.uint16(np.round(np.where(
-        photo <= 10, photo / 255 / 12.92, ((photo / 255 + 0.055) / 1.055) ** 2.4
-    ) * 65535))  # fmt: skip
-    mosaic = linear[..., 1].copy()  # R G / G B
-    mosaic[::2, ::2] = linear[::2, ::2, 0]
-    mosaic[1::2, 1::2] = linear[1::2, 1::2, 2]
-    matrix = [part for value in XYZ_TO_RGB.ravel() for part in (round(10000 * value), 10000)]
-    tags = [
-        (271, "s", 0, "Maker", True),
-        (272, "s", 0, "Camera", True),
-        (274, "H", 1, orientation, True),
-        (33421, "H", 2, (2, 2), True),  # CFARepeatPatternDim
-        (33422, "B", 4, bytes([0, 1, 1, 2]), True),  # CFAPattern
-        (50706, "B", 4, bytes([1, 4, 0, 0]), True),  # DNGVersion
-        (50708, "s", 0, "Maker Camera", True),  # UniqueCameraModel
-        (50717, "I", 1, 65535, True),  # WhiteLevel
-        (50721, "2i", 9, tuple(matrix), True),  # ColorMatrix1
-        (50728, "2I", 3, (1,) * 6, True),  # AsShotNeutral
-        (50778, "H", 1, 21, True),  # CalibrationIlluminant1: D65
-    ]
-    tifffile.imwrite(file, mosaic, photometric="CFA", extratags=tags, metadata=None)
-
-
 def difference(a: np.ndarray, b: np.ndarray) -> float:
     assert a.shape == b.shape
     return float(np.abs(np.float64(a) - b).mean())
-
-
-def test_raw_photos_are_developed(photo, tmp_path):
-    pytest.importorskip("rawpy", reason="needs rawpy (requirements-dev.txt)")
-    write_dng(tmp_path / "a.dng", photo)
-    decoded = decode_photo((tmp_path / "a.dng").read_bytes(), "dslr", ".DNG")
-    # A Bayer mosaic has a third of the values: sharp edges differ, brightness and colour do not.
-    assert np.corrcoef(decoded.ravel(), photo.ravel())[0, 1] > 0.99
-    np.testing.assert_allclose(decoded.mean((0, 1)), photo.mean((0, 1)), atol=2)
-    write_dng(tmp_path / "turned.dng", photo, orientation=6)
-    turned = decode_photo((tmp_path / "turned.dng").read_bytes(), "dslr", ".dng")
-    assert difference(np.rot90(turned), decoded) < 2
 
 
 def test_heic_of_another_program(photo, tmp_path):
@@ -79,7 +38,7 @@ def test_heic_of_another_program(photo, tmp_path):
     command = ["convert", "a.png", "-quality", "95", "a.heic"]
     if subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode:
         pytest.skip("this ImageMagick writes no HEIC")
-    decoded = decode_photo((tmp_path / "a.heic").read_bytes(), "phone", ".heic")
+    decoded = decode_photo((tmp_path / "a.heic").read_bytes(), "phone")
     assert difference(decoded, photo) < 3
 
 
@@ -125,7 +84,7 @@ def test_wide_gamuts_are_converted():
     image = Image.fromarray(np.uint8(np.round(255 * np.clip(encoded, 0, 1))))
     file = io.BytesIO()
     image.save(file, "png", icc_profile=display_p3())
-    decoded = decode_photo(file.getvalue(), "phone", ".png")
+    decoded = decode_photo(file.getvalue(), "phone")
     assert difference(np.asarray(image), small) > 5
     assert difference(decoded, small) < 1
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -136,25 +95,48 @@ def test_wide_gamuts_are_converted():
 
 
 @pytest.mark.parametrize(
-    ("suffix", "words"),
+    ("start", "words"),
     [
-        (".nef", "DSLR photo: raw file that LibRaw cannot read .*: develop it to JPEG or TIFF"),
-        (".heic", "DSLR photo: damaged or no HEIC photo: replace it"),
+        (b"no photo", "DSLR photo: not a picture that can be read"),
+        (b"FUJIFILMCCD-RAW", r"DSLR photo: raw file that LibRaw cannot read \(.*\); develop it"),
+        (b"\0\0\0\x18ftypheic", "DSLR photo: HEIF without a still picture"),
+        (b"II*\0", "DSLR photo: damaged or cut short"),
+        (b"", "DSLR photo: empty file"),
     ],
 )
-def test_files_that_libraries_cannot_read(tmp_path, suffix, words):
-    for data in (b"no photo" * 100, b"\0\0\0\x18ftypheic" + bytes(500), b"II*\0" + bytes(500)):
-        with pytest.raises(PhotoError, match=words):
-            decode_photo(data, "dslr", suffix)
-    with pytest.raises(PhotoError, match="DSLR photo: empty file"):
-        decode_photo(b"", "dslr", suffix)
+def test_files_that_libraries_cannot_read(start, words):
+    with pytest.raises(PhotoError, match=words):
+        decode_photo(start + bytes(500 if start else 0), "dslr")
+
+
+def test_raw_and_jpeg_of_one_name(tmp_path, run_command):
+    """The camera's own JPEG is taken, or with the flag its raw file; which is said in one line."""
+    pytest.importorskip("rawpy", reason="needs rawpy (requirements-dev.txt)")
+    write_folders(tmp_path, {f"s{i}": i for i in range(3)})
+    write_dng(tmp_path / "dslr/s1.dng", simulated_pair(1)[1])
+    flags = [f"--phone_dir={tmp_path}/phone", f"--dslr_dir={tmp_path}/dslr", "--processes=1"]
+    libraries = {}
+    for taken, flag in (("jpeg", []), ("raw", ["--raw_and_jpeg=raw"])):
+        output = tmp_path / taken
+        done = run_command("prepare", *flags, *flag, f"--output_dir={output}")
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("1 photographs are there twice") == 1
+        libraries[taken] = {row["photo"]: row["libraries"] for row in manifest(output)}
+        assert libraries[taken].keys() == {"s0", "s1", "s2"}
+    assert re.fullmatch(r"OpenCV \S+, libvips \S+", libraries["jpeg"]["s1"])
+    assert re.fullmatch(r"OpenCV .*, rawpy \S+, LibRaw \S+", libraries["raw"]["s1"])
+    assert libraries["raw"]["s0"] == libraries["jpeg"]["s0"]
 
 
 @pytest.mark.parametrize(
     ("suffix", "module", "words"),
     [
-        (".heic", "pillow_heif", "HEIC photos need another library: pip install pillow-heif"),
-        (".CR2", "rawpy", "camera raw photos need another library: pip install rawpy"),
+        (
+            ".heic",
+            "pillow_heif",
+            "phone/a.heic: HEIC needs another library: pip install pillow-heif",
+        ),
+        (".CR2", "rawpy", "phone/a.CR2: camera raw needs another library: pip install rawpy"),
     ],
 )
 def test_a_missing_library_is_one_line_before_anything_is_written(tmp_path, suffix, module, words):

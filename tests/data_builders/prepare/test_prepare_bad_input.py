@@ -49,12 +49,12 @@ def test_bad_photos_are_rejected_one_by_one_with_a_reason(tmp_path):
     result = prepare_here(tmp_path, tmp_path / "out")
     found = reasons(manifest(tmp_path / "out"))
     expected = {
-        "gray": "phone photo: grayscale: convert it to 8-bit RGB",
-        "deep": "phone photo: 16 bits a channel: convert it to 8-bit RGB",
-        "alpha": "DSLR photo: an alpha channel: convert it to 8-bit RGB",
-        "cut": "phone photo: damaged or no photo: replace it",
-        "text": "phone photo: damaged or no photo: replace it",
-        "none": "phone photo: empty file: replace it",
+        "gray": "phone photo: grayscale; convert it to 8-bit RGB",
+        "deep": "phone photo: 16 bits a channel; convert it to 8-bit RGB",
+        "alpha": "DSLR photo: an alpha channel; convert it to 8-bit RGB",
+        "cut": "phone photo: damaged or cut short; replace",
+        "text": "phone photo: not a picture that can be read",
+        "none": "phone photo: empty file; replace it",
         "tiny": "phone photo: 200x90 pixels: smaller than a patch of 100x100",
         "mirror": "not the same scene",
         "blank": "only 0 matching keypoints: not the same scene, or blank",
