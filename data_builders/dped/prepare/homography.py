@@ -121,7 +121,7 @@ def check_plausible(
     if min(determinants) <= 0:
         raise AlignmentError("one photo is mirrored")
     overlap = _overlap(phone_corners, cv2.perspectiveTransform(dslr_corners[None], inverse)[0])
-    if not len(overlap):
+    if len(overlap) < 3:
         raise AlignmentError("the photos share nothing of the scene")
     shares = (
         _area(overlap) / _area(phone_corners),

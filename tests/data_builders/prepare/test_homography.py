@@ -172,3 +172,9 @@ def test_what_both_photos_show():
     np.testing.assert_allclose(np.ptp(overlap, axis=0), [799 / 2, 599 / 2], atol=1e-3)
     with pytest.raises(AlignmentError, match="only 2 matching keypoints"):
         estimate_homography(np.zeros((2, 2)), np.zeros((2, 2)))
+
+
+def test_photos_that_share_nothing_are_refused():
+    away = np.array([[1.0, 0, 1000], [0, 1, 0], [0, 0, 1]])
+    with pytest.raises(AlignmentError, match="share nothing of the scene"):
+        check_plausible(away, (300, 400), (300, 400))

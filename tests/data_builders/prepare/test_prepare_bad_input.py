@@ -2,6 +2,7 @@
 
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from photo_folders import (
@@ -16,7 +17,14 @@ from photo_folders import (
 )
 from tiny import assert_one_line_error
 
-from data_builders.dped.prepare import folders
+from data_builders.dped.prepare import (
+    folders,
+    looks,
+    pairing,
+    pairing_by_time,
+    photo_pairs,
+    records,
+)
 from data_builders.dped.prepare.splits import assign_splits
 from dped_jax.base.errors import InputError
 
@@ -114,3 +122,47 @@ def test_an_empty_split_is_an_error_with_all_else_written(tmp_path, run_command)
     assert_one_line_error(done, "no patches for test")
     assert "  alone: no DSLR photo of this name\n" in done.stdout
     assert "not the same scene" in reasons(manifest(tmp_path / "out"))[test]
+
+
+@pytest.mark.parametrize(
+    "error", [IndexError("list index"), cv2.error("odd"), MemoryError(), OSError("cannot identify")]
+)
+def test_an_error_that_nobody_expected_is_of_its_pair_alone(tmp_path, monkeypatch, error):
+    write_folders(tmp_path, {"a": 0})
+    phone, dslr = (f"{tmp_path}/{camera}/a.png" for camera in ("phone", "dslr"))
+    pair = photo_pairs.PhotoPair("a", phone, dslr)
+
+    def fail(*args, **kwargs):
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(photo_pairs.alignment, "match_keypoints", fail)
+        patched.setattr(looks.homography, "find_keypoints", fail)
+        photo_pairs.process_pair(pair, photo_pairs.Settings(), str(tmp_path))
+        looks.look((phone, "phone", f"{tmp_path}/look"))
+    record = records.read(f"{tmp_path}/a")
+    assert record["problem"].startswith(f"cannot be aligned: {type(error).__name__}")
+    assert record["windows"] == []
+    assert not (tmp_path / "a.patches").exists()
+    assert looks.read_look(f"{tmp_path}/look").problem.startswith("cannot be ")
+    # Want of memory may be over the next time.
+    photo_pairs.process_pair(pair, photo_pairs.Settings(), str(tmp_path))
+    assert (records.read(f"{tmp_path}/a")["problem"] is None) == isinstance(error, MemoryError)
+
+
+def test_photos_that_are_not_there_any_more(tmp_path):
+    """A link whose target is gone, a folder with the name of a photo, by name and by time."""
+    write_folders(tmp_path, {"a": 0, "b": 1, "c": 2, "d": 3, "e": 4})
+    (tmp_path / "phone/d.png").unlink()
+    (tmp_path / "phone/d.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "dslr/e.png").unlink()
+    (tmp_path / "dslr/e.png").mkdir()
+    for _ in range(2):
+        prepare_here(tmp_path, tmp_path / "out")
+        found = reasons(manifest(tmp_path / "out"))
+        assert found.keys() == {"d", "e"}
+        assert "phone photo: cannot be read: No such file" in found["d"]
+        assert "DSLR photo: cannot be read: Is a directory" in found["e"]
+    cameras = pairing.list_cameras({"custom": f"{tmp_path}/phone"}, f"{tmp_path}/dslr")
+    with pytest.raises(InputError, match=r"no photo has a capture time \(a.png"):
+        pairing_by_time.by_time(cameras, f"{tmp_path}/time", run=run_all)
