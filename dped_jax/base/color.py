@@ -1,7 +1,7 @@
 """Colours of pictures between sRGB and what their files hold.
 
 Pixels are (H, W, 3) uint8 or uint16, others where it says so. A profile is the content of an ICC
-file. Colours of three curves and a matrix, as cameras' profiles and the numbers of ITU-T H.273 state
+file. Colours of three curves and a matrix, as cameras' profiles and numbers of ITU-T H.273 state
 them, are converted here, in float32: littlecms by way of libvips is 2 to 14 levels of 255 off at 16
 bits. Other profiles, of tables, gray and CMYK, are littlecms' work.
 """
