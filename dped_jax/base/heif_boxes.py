@@ -5,7 +5,7 @@ Decoders apply crop, rotation and mirror of the file themselves. What colours me
 
 import dataclasses
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 @dataclasses.dataclass
@@ -87,9 +87,17 @@ def _read_meta(data: bytes, start: int, end: int, heif: Heif) -> None:
     types = dict(_items(data, *inside[b"iinf"]))
     references = list(_references(data, *inside[b"iref"])) if b"iref" in inside else []
     properties = _properties(data, *inside[b"iprp"])
-    parts = [main]
-    for _ in range(3):  # an overlay of grids of tiles is as deep as it gets
-        parts += [to for kind, item, to in references if kind == b"dimg" and item in parts[-64:]]
+    parts = _with_parts([main], references)
+    if b"iloc" in inside:  # decoders leave out the tiles that are not there
+        of_alpha = {
+            item
+            for kind, item, to in references
+            if kind == b"auxl" and to == main and _is_alpha(properties.get(item, ()))
+        }
+        needed = {*parts, *_with_parts(sorted(of_alpha), references)}
+        for item, end_of_item in _ends(data, *inside[b"iloc"]):
+            if item in needed and end_of_item > len(data):
+                raise ValueError("coded data lie behind the end of the file")
     codecs = [types.get(item, b"") for item in parts]
     heif.codec = next((kind for kind in codecs if kind not in (b"grid", b"iovl", b"iden")), b"")
     heif.premultiplied = any(kind == b"prem" and item == main for kind, item, _ in references)
@@ -105,6 +113,50 @@ def _read_meta(data: bytes, start: int, end: int, heif: Heif) -> None:
                 width, height = struct.unpack_from(">II", body, 4)
                 heif.stored_pixels = max(heif.stored_pixels, height * width)
     _read_properties(properties.get(main, []), heif)
+
+
+def _with_parts(items: list[int], references: list[tuple[bytes, int, int]]) -> list[int]:
+    """Items, and those that they are put together of."""
+    for _ in range(3):  # an overlay of grids of tiles is as deep as it gets
+        last = set(items)
+        items = items + [
+            to
+            for kind, item, to in references
+            if kind == b"dimg" and item in last and to not in last
+        ]
+    return items
+
+
+def _is_alpha(properties: Iterable[tuple[bytes, bytes]]) -> bool:
+    kinds = (b":alpha", b"hevc:2015:auxid:1\0")
+    return any(name == b"auxC" and any(kind in body for kind in kinds) for name, body in properties)
+
+
+def _ends(data: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Items, and where in the file each part of their data ends."""
+    version = data[start]
+    sizes = [half for byte in data[start + 4 : start + 6] for half in (byte >> 4, byte & 15)]
+    offset_size, length_size, base_size, index_size = sizes
+    index_size = index_size if version else 0
+    at = start + 6
+
+    def number(size: int) -> int:
+        nonlocal at
+        at += size
+        if at > end:
+            raise ValueError("a table of places is cut short")
+        return int.from_bytes(data[at - size : at])
+
+    for _ in range(number(4 if version == 2 else 2)):
+        item = number(4 if version == 2 else 2)
+        in_file = not version or number(2) & 15 == 0
+        number(2)  # the file that holds it: this one
+        base = number(base_size)
+        for _ in range(number(2)):
+            number(index_size)
+            offset, length = number(offset_size), number(length_size)
+            if in_file:
+                yield item, base + offset + max(length, 1)
 
 
 def _read_properties(properties: list[tuple[bytes, bytes]], heif: Heif) -> None:
