@@ -147,6 +147,15 @@ def _convert(pixels: np.ndarray, source, target) -> np.ndarray:
     return converted
 
 
+def forget_errors() -> None:
+    """Clears libvips' text of errors.
+
+    pyvips 3.2 fails at text that is no UTF-8, which libraries make of damaged files, and keeps it;
+    then every later call fails at the same text, for good pictures, too.
+    """
+    pyvips.vips_lib.vips_error_clear()
+
+
 def _image(pixels: np.ndarray, interpretation: str, profile: bytes) -> pyvips.Image:
     """Pixels as libvips takes them, which keeps no hold of them: the caller must."""
     height, width, channels = pixels.shape
@@ -167,6 +176,7 @@ def _by_littlecms(pixels: np.ndarray, profile: bytes, inverse: bool = False) -> 
     """
     pixels = np.ascontiguousarray(pixels)
     deep = pixels.dtype == np.uint16
+    forget_errors()
     image = _image(pixels, _INTERPRETATIONS[pixels.shape[2]][deep], profile)
     problem = None
     for intent in ("relative", "perceptual"):
@@ -178,7 +188,8 @@ def _by_littlecms(pixels: np.ndarray, profile: bytes, inverse: bool = False) -> 
             lab = image.icc_import(input_profile="srgb", embedded=False, intent=intent).copy()
             lab.set_type(pyvips.GValue.blob_type, ICC, profile)
             return lab.icc_export(**options).numpy()
-        except pyvips.Error as error:
+        except (pyvips.Error, UnicodeDecodeError) as error:
+            forget_errors()
             problem = error
     raise ProfileError("its colour profile is damaged or does not fit") from problem
 

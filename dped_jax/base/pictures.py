@@ -68,6 +68,7 @@ def read(source: Source, *, name: str = "", max_megapixels: float = 200.0) -> Pi
             f"{name}: {stored.width} x {stored.height} pixels, more than {max_megapixels:g} "
             "megapixels; reduce it, or raise the limit if it is to be trusted"
         )
+    color.forget_errors()
     try:
         samples = stored.decode()
     except UnsupportedError as error:
@@ -121,6 +122,7 @@ def read_rgb8(source: Source, *, name: str = "", max_megapixels: float = 200.0) 
 def _open(source: Source, name: str) -> tuple[Stored, str]:
     if not isinstance(source, bytes):
         name, source = name or str(source), source.read_bytes()
+    color.forget_errors()
     try:
         return open_picture(source, name), name
     except UnsupportedError as error:
