@@ -56,7 +56,8 @@ def is_heif(data: bytes) -> bool:
     """Whether a file is of the family: still pictures, and sequences of them."""
     if data[4:8] != b"ftyp":
         return False
-    brands = {data[8:12]} | {data[at : at + 4] for at in range(16, int.from_bytes(data[:4]), 4)}
+    end = min(int.from_bytes(data[:4]), len(data))
+    brands = {data[8:12]} | {data[at : at + 4] for at in range(16, end, 4)}
     known = {b"mif1", b"mif2", b"mif3", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc"}
     return bool(brands & (known | {b"hevx", b"avif", b"avis", b"miaf", b"unif", b"j2ki"}))
 

@@ -25,6 +25,9 @@ class Jpeg:
       height, width: of the picture as stored; 0 where the file says none.
       bits: of a sample.
       channels: 1, 3 or 4.
+      block_rows: rows of a row of blocks: 8, or 16 where chroma has half the rows.
+      height_at: position of the height in the file.
+      num_scans: 1 unless it is progressive, or coded channel by channel.
       arithmetic: whether it is coded by arithmetic, in which nobody can see that data are missing.
       end: position behind the picture's end marker, or where coded data end for another reason.
       has_end: whether there is an end marker.
@@ -36,6 +39,9 @@ class Jpeg:
     width: int = 0
     bits: int = 8
     channels: int = 0
+    block_rows: int = 0
+    height_at: int = 0
+    num_scans: int = 0
     arithmetic: bool = False
     end: int = 0
     has_end: bool = False
@@ -61,9 +67,12 @@ def walk(data: bytes) -> Jpeg:
         position += 2 + len(body)
         if code in _FRAMES and len(body) >= 6:
             jpeg.bits, jpeg.height, jpeg.width, jpeg.channels = struct.unpack_from(">BHHB", body)
+            jpeg.height_at = position - len(body) + 1
+            jpeg.block_rows = 8 * max((factors & 15 for factors in body[7::3]), default=0)
             progressive, jpeg.arithmetic = code in _PROGRESSIVE, code in _ARITHMETIC
             missing = {component: [14] * 64 for component in body[6::3]}
         elif code == 0xDA:
+            jpeg.num_scans += 1
             _note_scan(body, progressive, missing)
         else:
             _note_metadata(code, body, jpeg.metadata, parts)

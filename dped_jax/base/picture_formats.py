@@ -89,7 +89,7 @@ def _open_jpeg(data: bytes) -> Stored:
 
     def decode() -> np.ndarray:
         try:
-            return pixels_of(image)
+            return pixels_of(_with_end_checked(image, data, jpeg))[: image.height]
         except pyvips.Error as error:
             complaints = [line for line in str(error).splitlines() if "VipsJpeg" in line]
             if not complaints or not all(any(s in line for s in _HARMLESS) for line in complaints):
@@ -105,6 +105,20 @@ def _open_jpeg(data: bytes) -> Stored:
         warnings=warnings,
         **_by_exif(metadata.get("exif")),
     )
+
+
+def _with_end_checked(image: pyvips.Image, data: bytes, jpeg: jpeg_segments.Jpeg) -> pyvips.Image:
+    """The picture and perhaps rows below it, so that missing data of its last rows are told, too.
+
+    libvips looks at libjpeg's warnings before it reads 8 rows, so never at those of the last 8: the
+    picture is said to be taller, and 8 more are read. Where chroma has half the rows, which depend
+    on those below, libjpeg reads ahead by itself.
+    """
+    if jpeg.block_rows != 8 or jpeg.num_scans != 1 or jpeg.arithmetic or jpeg.height > 65_000:
+        return image
+    at, rows = jpeg.height_at, -(-image.height // 8) * 8
+    taller = data[:at] + (image.height + 64).to_bytes(2) + data[at + 2 :]
+    return _jpeg_image(taller, "warning").crop(0, 0, image.width, rows + 8)
 
 
 def _jpeg_image(data: bytes, fail_on: str) -> pyvips.Image:
