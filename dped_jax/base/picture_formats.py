@@ -225,7 +225,9 @@ def _spread(pixels: np.ndarray, bits: int) -> np.ndarray:
 def _open_tiff(data: bytes) -> Stored:
     tiff = tiff_tags.Tiff(data)
     pages = tiff.directories()
-    page = next((i for i, tags in enumerate(pages) if not _is_reduced(tags)), 0)
+    page = next((i for i, tags in enumerate(pages) if not _is_reduced(tags)), None)
+    if page is None:
+        raise ValueError("thumbnails alone, as of camera raw whose other directories are missing")
     tags = pages[page]
     for starts, sizes in (_STRIPS, _TILES):
         for start, size in zip(tags.get(starts, ()), tags.get(sizes, ()), strict=False):
