@@ -55,13 +55,13 @@ def print_speed(workdir: pathlib.Path, photo: pathlib.Path, rounds: int) -> floa
     from dped_jax.enhance.activations import Storage
     from dped_jax.enhance.photo_enhancer import PhotoEnhancer
     from dped_jax.enhance.worker import use_compilation_cache
-    from dped_jax.images import photo_files
+    from dped_jax.base import pictures
     from dped_jax.pixels import to_integers
 
     use_compilation_cache()
     config, variables, _ = checkpoint.load_generator(workdir)
     enhancer = PhotoEnhancer(config, variables)
-    pixels = photo_files.read(photo).pixels
+    pixels = pictures.read(photo).pixels
     seconds, results = {mode: [] for mode in MODES}, {}
     for _ in range(rounds + 1):  # the first one compiles
         for mode, storage in MODES.items():

@@ -1,4 +1,4 @@
-"""Reads pairs of patch files, and checks every file by decoding it. Writes nothing."""
+"""Patch files: pairs of them read, every file checked by decoding it, and patches encoded."""
 
 import collections
 import concurrent.futures
@@ -6,12 +6,17 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
+
+from dped_jax.base import pictures
+from dped_jax.base.errors import InputError
 
 from .layout import PATCH_SIZE
 from .patch_pairs import Pair
-from .picture_files import decode, is_jpeg, is_png, picture_size
 
+_SIZE = f"{PATCH_SIZE}x{PATCH_SIZE}"
+_MOST_MEGAPIXELS = 1.0  # more are refused by their header, and not decoded
 _CHUNK_PAIRS = 16  # pairs per task of a thread
 _THREADS = 3  # threads of reading and decoding; more gain nothing, the writer takes the other core
 
@@ -29,7 +34,9 @@ class CheckedPair:
 def patch_problem(data: bytes) -> str | None:
     """Says what is wrong with a patch file, after decoding all of it.
 
-    A JPEG whose middle is overwritten still decodes, and is accepted: the format has no checksum.
+    Training decodes the file's own bytes by other libraries, which convert no colours and do not all
+    turn pictures: what would need that is refused. A JPEG whose middle is overwritten still decodes,
+    and is accepted: the format has no checksum.
 
     Args:
       data: the file's bytes.
@@ -37,30 +44,23 @@ def patch_problem(data: bytes) -> str | None:
     Returns:
       None for an 8-bit RGB JPEG or PNG of 100x100 pixels; otherwise what is wrong, in a few words.
     """
-    if not data:
-        return "empty file"
-    if not (is_jpeg(data) or is_png(data)):
-        return "not a JPEG or PNG image"
-    found = picture_size(data)
-    if min(found) > 0 and found != (PATCH_SIZE, PATCH_SIZE):
-        return _size_problem(*found)
-    image = decode(data)
-    return "truncated or damaged image" if image is None else _image_problem(image)
-
-
-def _image_problem(image: np.ndarray) -> str | None:
-    if image.dtype != np.uint8:
-        return "16-bit image, not 8-bit"
-    if image.ndim != 3:
-        return "grayscale image, not RGB"
-    if image.shape[2] != 3:
-        return "image with an alpha channel, not RGB"
-    height, width = image.shape[:2]
-    return None if (height, width) == (PATCH_SIZE, PATCH_SIZE) else _size_problem(width, height)
-
-
-def _size_problem(width: int, height: int) -> str:
-    return f"{width}x{height} pixels, not {PATCH_SIZE}x{PATCH_SIZE}"
+    try:
+        picture = pictures.read(data, name="patch", max_megapixels=_MOST_MEGAPIXELS)
+    except InputError as error:
+        return str(error).removeprefix("patch: ")
+    height, width = picture.pixels.shape[:2]
+    for is_unfit, what in (
+        (picture.format not in ("jpeg", "png"), "not a JPEG or PNG image"),
+        (picture.bits != 8, f"{picture.bits}-bit image, not 8-bit"),
+        (picture.gray, "grayscale image, not RGB"),
+        (picture.alpha is not None, "image with an alpha channel, not RGB"),
+        (picture.format == "png" and data[25] == 3, "image with a palette, not RGB"),
+        ((height, width) != (PATCH_SIZE,) * 2, f"{width}x{height} pixels, not {_SIZE}"),
+        (picture.converted, "image in other colours than sRGB, or turned by its EXIF"),
+    ):
+        if is_unfit:
+            return what
+    return None
 
 
 def read_checked(pairs: Sequence[Pair]) -> Iterator[CheckedPair]:
@@ -94,3 +94,9 @@ def _check_chunk(pairs: Sequence[Pair]) -> list[CheckedPair]:
         problems = tuple((file, problem) for file, problem in found if problem)
         checked.append(CheckedPair(pair, phone, dslr, problems))
     return checked
+
+
+def encode(image: np.ndarray, suffix: str, jpeg_quality: int = 100) -> bytes:
+    """Encodes (H, W, 3) uint8 RGB as ".png", or as ".jpg" of a quality in 1…100."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality] if suffix == ".jpg" else []
+    return cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()

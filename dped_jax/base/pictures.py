@@ -12,6 +12,7 @@ import dataclasses
 import pathlib
 
 import numpy as np
+from absl import logging
 
 from dped_jax.base import color
 from dped_jax.base.errors import InputError
@@ -37,6 +38,7 @@ class Picture:
       format: "jpeg", "png", "tiff", "webp", "heif", "avif", "bmp" or "raw", by content.
       bits: of a channel, as stored: 1 to 16.
       gray: whether it is stored as grayscale.
+      converted: whether pixels were turned, or their colours converted, after decoding.
       warnings: a few words each on what was passed over, such as further pages.
     """
 
@@ -47,6 +49,7 @@ class Picture:
     format: str = "jpeg"
     bits: int = 8
     gray: bool = False
+    converted: bool = False
     warnings: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -82,14 +85,22 @@ def read(source: Source, *, name: str = "", max_megapixels: float = 200.0) -> Pi
         samples = np.ascontiguousarray(samples[..., : stored.colors])
     if stored.premultiplied and alpha is not None:
         samples = color.without_premultiplication(samples, alpha)
-    pixels = _upright(_to_srgb(samples, stored, name), stored.orientation)
+    converted = _to_srgb(samples, stored, name)
+    pixels = _upright(converted, stored.orientation)
     alpha = None if alpha is None else _upright(alpha, stored.orientation)
     resolution = stored.resolution if stored.orientation < 5 else stored.resolution[::-1]
     is_gray = stored.colors == 1
     metadata = {key: value for key, value in stored.metadata.items() if value}
-    warnings = stored.warnings
     return Picture(
-        pixels, alpha, metadata, resolution, stored.format, stored.bits, is_gray, warnings
+        pixels,
+        alpha,
+        metadata,
+        resolution,
+        stored.format,
+        stored.bits,
+        is_gray,
+        converted is not samples or stored.orientation != 1,
+        stored.warnings,
     )
 
 
@@ -117,6 +128,35 @@ def read_rgb8(source: Source, *, name: str = "", max_megapixels: float = 200.0) 
         if unfit:
             raise InputError(f"{name}: {what}; convert it to 8-bit RGB")
     return picture.pixels
+
+
+def read_pixels(path: pathlib.Path, *, deep: bool = True) -> np.ndarray:
+    """Reads a picture for a caller that compares or shows pixels; an alpha channel is left out.
+
+    Args:
+      path: of the file.
+      deep: whether more than 8 bits are kept; otherwise they are rounded to 8.
+
+    Returns:
+      (H, W, 3) uint8, or uint16 where it has more bits, sRGB, upright.
+
+    Raises:
+      InputError, OSError: as `read`.
+    """
+    picture = read(path)
+    alpha = ["its alpha channel is left out"] if picture.alpha is not None else []
+    for warning in picture.warnings + alpha:
+        logging.warning("%s: %s", path, warning)
+    if picture.pixels.dtype == np.uint16 and not deep:
+        return to_8_bits(picture.pixels)
+    return picture.pixels
+
+
+def to_8_bits(values: np.ndarray) -> np.ndarray:
+    """Rounds uint16 of [0, 65535] to uint8 of [0, 255]; uint8 stays as it is."""
+    if values.dtype == np.uint8:
+        return values
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _open(source: Source, name: str) -> tuple[Stored, str]:

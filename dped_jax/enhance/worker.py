@@ -12,12 +12,13 @@ from collections.abc import Callable
 
 import jax
 import numpy as np
+from absl import logging
 
+from dped_jax.base import folders, pictures, writing
 from dped_jax.base.errors import InputError
+from dped_jax.base.pictures import Picture
 from dped_jax.base.progress import progress_bar
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
-from dped_jax.images import photo_files
-from dped_jax.images.photo_files import Photo
 from dped_jax.pixels import to_integers
 
 BAR = "{l_bar}{bar}| {n:.1f}/{total} photographs [{elapsed}<{remaining}{postfix}]"
@@ -29,21 +30,16 @@ OnProgress = Callable[[float, float], None]  # the share of a photograph, and it
 def plan(source: pathlib.Path, target: pathlib.Path, overwrite: bool = False) -> list[Job]:
     """Which photographs go where: a file to a file, those of a folder to the same names in another.
 
+    Photographs of a folder whose format is not written, as camera raw, become JPEG; where there is
+    a JPEG of that name already, as cameras write it beside camera raw, that one is taken.
+
     Raises:
       InputError: the input is missing or holds no photographs, an output exists already or is the
         input, or its folder is missing.
       OSError: nothing can be written there.
     """
     if source.is_dir():
-        jobs = []
-        for path in sorted(source.rglob("*")):
-            hidden = any(part.startswith(".") for part in path.relative_to(source).parts)
-            own = target != source and target in path.parents
-            if path.suffix.lower() in photo_files.SUFFIXES and path.is_file() and not hidden | own:
-                jobs.append((path, target / path.relative_to(source)))
-        if not jobs:
-            suffixes = " ".join(photo_files.SUFFIXES)
-            raise InputError(f"--input={source}: holds no photographs ({suffixes})")
+        jobs = _plan_folder(source, target)
         if target.exists() and not target.is_dir():
             raise InputError(f"--output={target}: is a file; a folder of photos needs a folder")
     elif source.is_file():
@@ -51,7 +47,7 @@ def plan(source: pathlib.Path, target: pathlib.Path, overwrite: bool = False) ->
     else:
         raise InputError(f"--input={source}: no such file or folder")
     for path, output in jobs:
-        photo_files.check_suffix(output)
+        writing.check_suffix(output)
         if output.exists() and output.samefile(path):
             raise InputError(f"--output={target}: is the input; choose another place")
         if output.exists() and not overwrite:
@@ -65,6 +61,26 @@ def plan(source: pathlib.Path, target: pathlib.Path, overwrite: bool = False) ->
     with tempfile.TemporaryFile(dir=target if target.is_dir() else target.parent):
         pass  # finds out before the work whether files can be written there
     return jobs
+
+
+def _plan_folder(source: pathlib.Path, target: pathlib.Path) -> list[Job]:
+    names = folders.pictures_of(source, f"--input={source}", below=True)
+    paths = [source / name for name in sorted(names, key=folders.natural_key)]
+    if target != source:  # results of an earlier run
+        paths = [path for path in paths if target not in path.parents]
+    outputs, others = {}, []
+    for path in paths:
+        output = target / path.relative_to(source)
+        if output.suffix.lower() in writing.FORMATS:
+            outputs[output] = path
+        else:
+            others.append((path, output.with_suffix(".jpg")))
+    twice = [path for path, output in others if outputs.setdefault(output, path) is not path]
+    if twice:
+        logging.warning("%s: passed over, as there is a JPEG of its name", folders.some(twice))
+    if not outputs:
+        raise InputError(f"--input={source}: holds no photographs but those in --output={target}")
+    return [(path, output) for output, path in outputs.items()]
 
 
 def parse_crop(geometry: str) -> Crop:
@@ -81,24 +97,28 @@ def parse_crop(geometry: str) -> Crop:
     return int(width), int(height), left, top
 
 
-def crop_photo(photo: Photo, crop: Crop) -> Photo:
-    """Cuts out what `parse_crop` gives, from the middle if it does not say where.
+def window_of(crop: Crop, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns that `parse_crop` gives, in the middle if it does not say where.
 
     Raises:
       InputError: nothing of the photograph lies there.
     """
-    width, height, left, top = crop
+    columns, rows, left, top = crop
     if left is None or top is None:
-        top = max(0, (photo.pixels.shape[0] - height) // 2)
-        left = max(0, (photo.pixels.shape[1] - width) // 2)
-    window = np.s_[top : top + height, left : left + width]
-    if not photo.pixels[window].size:
+        top, left = max(0, (height - rows) // 2), max(0, (width - columns) // 2)
+    if top >= height or left >= width:
         raise InputError("--crop: lies outside the photograph")
+    return slice(top, top + rows), slice(left, left + columns)
+
+
+def crop_photo(photo: Picture, crop: Crop) -> Picture:
+    """Cuts out what `parse_crop` gives; raises as `window_of`."""
+    window = window_of(crop, *photo.pixels.shape[:2])
     alpha = None if photo.alpha is None else photo.alpha[window]
     return dataclasses.replace(photo, pixels=photo.pixels[window], alpha=alpha)
 
 
-def side_by_side(before: Photo, after: Photo) -> Photo:
+def side_by_side(before: Picture, after: Picture) -> Picture:
     """Before | after; both of the same size and depth."""
     pixels = np.concatenate([before.pixels, after.pixels], axis=1)
     alpha = None if after.alpha is None else np.concatenate([after.alpha] * 2, axis=1)
@@ -136,19 +156,23 @@ class Worker:
         """
         source, output = job
         settings = self._settings
-        photo = photo_files.read(source, settings.max_megapixels)
+        photo = pictures.read(source, max_megapixels=settings.max_megapixels)
+        for warning in photo.warnings:
+            logging.warning("%s: %s", source, warning)
         if settings.crop:
             photo = crop_photo(photo, settings.crop)
-        deep = photo.pixels.dtype == np.uint16 and photo_files.is_deep(output)
+        height, width = photo.pixels.shape[:2]
+        writing.check_writable(output, height, width * (1 + settings.compare))
+        deep = photo.pixels.dtype == np.uint16 and writing.is_deep(output)
         with self._computing:
             pixels = self._compute(photo.pixels, np.uint16 if deep else np.uint8, on_progress)
         if photo.pixels.dtype == np.uint16 and not deep:
-            photo = photo_files.to_8_bits(photo)
+            photo = writing.to_8_bits(photo)
         result = dataclasses.replace(photo, pixels=pixels)
         if settings.compare:
             result = side_by_side(photo, result)
         output.parent.mkdir(parents=True, exist_ok=True)
-        photo_files.write(output, result, settings.quality)
+        writing.write(output, result, settings.quality)
 
     def _compute(self, pixels: np.ndarray, dtype: type, on_progress: OnProgress) -> np.ndarray:
         settings = self._settings

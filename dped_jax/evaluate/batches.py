@@ -10,10 +10,18 @@ from absl import logging
 from dped_jax import input_pipeline, metrics
 from dped_jax.base.errors import InputError
 from dped_jax.base.folders import MissingPicturesError, matching_pictures, pictures_by_stem, some
+from dped_jax.base.pictures import read_pixels
 from dped_jax.base.progress import progress_bar
-from dped_jax.images.folders import read_image
 
-Batch = dict[str, np.ndarray]  # (n, H, W, 3) uint8 by name: "phone", "dslr", "enhanced"
+# (n, H, W, 3) uint8 or uint16, sRGB, by name: "phone", "dslr", "enhanced".
+Batch = dict[str, np.ndarray]
+
+
+def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
+    """One array of images of one size; beside 16 bits, those of 8 are written as 16."""
+    if len({image.dtype for image in images}) > 1:
+        images = [np.uint16(i) * 257 if i.dtype == np.uint8 else i for i in images]
+    return np.stack(images)
 
 
 def folder_batches(folders: dict[str, pathlib.Path], batch_size: int) -> Iterator[Batch]:
@@ -24,7 +32,7 @@ def folder_batches(folders: dict[str, pathlib.Path], batch_size: int) -> Iterato
       batch_size: at most so many pictures a batch, in order.
 
     Yields:
-      (n, H, W, 3) uint8 arrays.
+      (n, H, W, 3) uint8 or uint16 arrays.
 
     Raises:
       InputError: see `matching_pictures`; also pictures of one stem that differ in size.
@@ -32,13 +40,16 @@ def folder_batches(folders: dict[str, pathlib.Path], batch_size: int) -> Iterato
     batch: list[Batch] = []
 
     def stacked() -> Batch:
-        return {name: np.stack([images[name] for images in batch]) for name in batch[0]}
+        return {name: _stacked([images[name] for images in batch]) for name in batch[0]}
 
     for paths in matching_pictures(folders):
-        images = {flag.removesuffix("_dir"): read_image(path) for flag, path in paths.items()}
+        images = {flag.removesuffix("_dir"): read_pixels(path) for flag, path in paths.items()}
         shapes = {image.shape for image in images.values()}
         if len(shapes) > 1:
-            sizes = " and ".join(f"{path} {read_image(path).shape[:2]}" for path in paths.values())
+            sizes = " and ".join(
+                f"{path} {image.shape[:2]}"
+                for path, image in zip(paths.values(), images.values(), strict=True)
+            )
             raise InputError(f"{sizes} differ in size (height, width)")
         if min(images["dslr"].shape[:2]) < metrics.MIN_MS_SSIM_SIDE:
             raise InputError(
@@ -75,7 +86,7 @@ def split_batches(
       batch_size: the last batch may be smaller.
 
     Yields:
-      "phone", "dslr" and "enhanced", (n, H, W, 3) uint8 arrays.
+      "phone" and "dslr", (n, H, W, 3) uint8 arrays, and "enhanced", likewise or uint16.
 
     Raises:
       MissingPicturesError: the folder lacks pictures of the split.
@@ -100,11 +111,11 @@ def split_batches(
         strict=True,
     ):
         paths = [images[name] for name in names[start : start + batch_size]]
-        enhanced = [read_image(path) for path in paths]
+        enhanced = [read_pixels(path) for path in paths]
         for path, image, dslr in zip(paths, enhanced, pairs["dslr"], strict=True):
             if image.shape != dslr.shape:
                 raise InputError(
                     f"{path}: {image.shape[:2]} pixels (height, width), where the split's patch "
                     f"has {dslr.shape[:2]}"
                 )
-        yield pairs | {"enhanced": np.stack(enhanced)}
+        yield pairs | {"enhanced": _stacked(enhanced)}

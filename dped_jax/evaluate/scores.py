@@ -47,9 +47,10 @@ def score_batches(
     """Scores the input and the enhanced images of batches.
 
     Args:
-      enhance: gives (N, H, W, 3) float32, unclipped, for uint8 phone images; None where the batches
+      enhance: gives (N, H, W, 3) float32, unclipped, for phone images; None where the batches
         hold "enhanced" images already.
-      batches: of "phone", "dslr" and perhaps "enhanced", (n, H, W, 3) uint8; "phone" may be absent.
+      batches: of "phone", "dslr" and perhaps "enhanced", (n, H, W, 3) uint8 or uint16; "phone"
+        may be absent.
       protocol: "pirm", one score an image; or "dped", one score a batch of 50, where a batch that
         is smaller is left out.
       measures: further scores, from `perceptual.make_measures`: of each image, clipped, whatever

@@ -28,13 +28,14 @@ from dped_jax.enhance.worker import (
     Crop,
     Settings,
     Worker,
-    crop_photo,
+    window_of,
     enhance_files,
     parse_crop,
     use_compilation_cache,
 )
 from dped_jax.evaluate.scores import SCORES, score_batches
-from dped_jax.images import photo_files
+from dped_jax.base.pictures import read_pixels
+from dped_jax.base.pictures import size as picture_size
 from dped_jax.pages import outputs, sheets, web_page
 
 TITLE = "Figures 8, 9 and 11 to 18: whole photographs"
@@ -178,14 +179,12 @@ def read_pictures(paths: dict[str, pathlib.Path | None], crop: Crop | None) -> P
     pictures: Pictures = {}
     size = None
     for name, path in paths.items():
-        photo = photo_files.read(path) if path else None
-        if photo and photo.pixels.dtype != np.uint8:
-            photo = photo_files.to_8_bits(photo)
-        if photo and size is None:
-            size = photo.pixels.shape  # the photograph itself comes first
-        if photo and crop and photo.pixels.shape == size:
-            photo = crop_photo(photo, crop)
-        pictures[name] = photo.pixels if photo else None
+        pixels = read_pixels(path, deep=False) if path else None
+        if pixels is not None:
+            size = size or pixels.shape  # the photograph itself comes first
+            if crop and pixels.shape == size:
+                pixels = pixels[window_of(crop, *size[:2])]
+        pictures[name] = pixels
     return pictures
 
 
@@ -210,7 +209,7 @@ def main(argv: list[str]) -> None:
     paths = [p["photos_dir"] for p in matching_pictures({"photos_dir": photos_dir})]
     photos = {path.stem: path for path in paths}
     for path in paths:
-        photo_files.size(path)  # what is no photograph is told before the work
+        picture_size(path)  # what is no photograph is told before the work
     folders = {name: path for name, path in methods.items() if not is_workdir(path)}
     columns = {name: pictures_by_stem(path, f"methods={name}") for name, path in folders.items()}
     if FLAGS.dslr_dir:

@@ -31,7 +31,7 @@ from dped_jax.base import command
 from dped_jax.base.errors import InputError
 from dped_jax.base.folders import matching_pictures
 from dped_jax.base.progress import progress_bar
-from dped_jax.images.folders import read_image
+from dped_jax.base.pictures import read_pixels
 from dped_jax.pages import outputs, web_page
 
 TITLE = "Figure 6: MSE and colour loss against shift"
@@ -248,7 +248,7 @@ def read_patches(
 
     def read():
         for path in paths:
-            patch = read_image(path)
+            patch = read_pixels(path, deep=False)
             if min(patch.shape[:2]) < need:
                 raise InputError(
                     f"{path}: {patch.shape[:2]} pixels (height, width), where --max_shift="

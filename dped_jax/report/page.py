@@ -12,7 +12,7 @@ import numpy as np
 from dped_jax.base.errors import InputError
 from dped_jax.base.folders import matching_pictures, pictures_by_stem, some
 from dped_jax.evaluate.scores import SCORES
-from dped_jax.images.folders import read_image
+from dped_jax.base.pictures import read_pixels
 from dped_jax.pages import sheets, web_page
 from dped_jax.pages.web_page import Series
 from dped_jax.train.metrics_writer import Curve
@@ -63,11 +63,11 @@ def read_photos(
         targets = {pairs[0]["before"].stem: target}
     photos = []
     for pair in pairs:
-        name, images = pair["before"].stem, {path: read_image(path) for path in pair.values()}
+        name, images = pair["before"].stem, {p: read_pixels(p, deep=False) for p in pair.values()}
         if len({image.shape for image in images.values()}) > 1:
             sizes = " and ".join(f"{path} {image.shape[:2]}" for path, image in images.items())
             raise InputError(f"{sizes} differ in size (height, width)")
-        wanted = read_image(targets[name]) if name in targets else None
+        wanted = read_pixels(targets[name], deep=False) if name in targets else None
         photos.append(Shown(name, images[pair["before"]], images[pair["after"]], wanted))
     if target and all(photo.target is None for photo in photos):
         names = some(photo.name for photo in photos)
@@ -112,7 +112,7 @@ def best_sample(folder: pathlib.Path, psnr: Curve) -> tuple[int, np.ndarray]:
     path = folder / f"{step:08d}.png"
     if not path.exists():
         raise InputError(f"{path}: no such picture; dped_jax.train writes it")
-    return step, read_image(path)
+    return step, read_pixels(path, deep=False)
 
 
 def score_table(scores: dict[str, Any]) -> str:

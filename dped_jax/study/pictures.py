@@ -13,7 +13,7 @@ import pyvips
 
 from dped_jax.base.errors import InputError
 from dped_jax.base.progress import progress_bar
-from dped_jax.images import photo_files
+from dped_jax.base import pictures
 from dped_jax.study.definition import Group, Study
 
 Picture = tuple[str, str, str]  # group, picture, class
@@ -53,11 +53,10 @@ def read_scene(group: Group, picture: str) -> dict[str, np.ndarray]:
     scene: dict[str, np.ndarray] = {}
     paths = {name: group.files(name)[picture][0] for name in group.folders}
     for name, path in paths.items():
-        photo = photo_files.read(path, MAX_MEGAPIXELS)
+        photo = pictures.read(path, max_megapixels=MAX_MEGAPIXELS)
         if photo.alpha is not None and photo.alpha.min() < np.iinfo(photo.alpha.dtype).max:
             raise InputError(f"{path}: is transparent in part; put it on a background")
-        deep = photo.pixels.dtype == np.uint16
-        scene[name] = (photo_files.to_8_bits(photo) if deep else photo).pixels
+        scene[name] = pictures.to_8_bits(photo.pixels)
         for other, pixels in list(scene.items())[:-1]:
             if pixels.shape != scene[name].shape:
                 (h, w), (h2, w2) = pixels.shape[:2], scene[name].shape[:2]

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 from matplotlib.figure import Figure
 
-from .. import picture_files
 from .summary import BINS, Summary
 
 SHEET_PAIRS = 24  # more would not be looked at
@@ -29,7 +28,7 @@ def contact_sheet(pictures: Sequence[tuple[str, bytes]], columns: int = 2) -> by
     """
     tiles = []
     for caption, encoded in pictures:
-        picture = picture_files.decode(encoded)
+        picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
         tile = np.pad(picture, ((_CAPTION_HEIGHT, 4), (0, 4), (0, 0)), constant_values=255)
         cv2.putText(
             tile, caption, (2, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import skimage.data
 
-from .. import picture_files
+from ..patch_files import encode
 from . import viewpoints
 
 JPEG_QUALITY = 95  # of the files; the phone has compressed its picture once already
@@ -88,8 +88,8 @@ def simulate_phone(photo: np.ndarray, camera: Camera, rng: np.random.Generator) 
     light = gray + camera.saturation * (light - gray)
     toned = 0.5 + camera.contrast * (light - 0.5) + camera.haze
     image = np.uint8(np.rint(255 * np.clip(toned, 0, 1)))
-    encoded = picture_files.encode(image, ".jpg", camera.jpeg_quality)
-    return picture_files.decode(encoded, cv2.IMREAD_COLOR_RGB)
+    encoded = encode(image, ".jpg", camera.jpeg_quality)
+    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
 def _lens_falloff(size: tuple[int, int], vignetting: float) -> np.ndarray:
@@ -139,7 +139,7 @@ def write_photos(root: Path, seed: int, shots: int) -> tuple[Camera, float, int]
                 "dslr": viewpoints.take_shot(photograph, dslr),
             }
             for folder, photo in photos.items():
-                encoded = picture_files.encode(photo, ".jpg", JPEG_QUALITY)
+                encoded = encode(photo, ".jpg", JPEG_QUALITY)
                 (root / folder / f"{stem}.jpg").write_bytes(encoded)
             homography = viewpoints.phone_to_dslr(phone, dslr).tolist()
             truth[stem] = {"homography": homography, "distortion": distortion}
