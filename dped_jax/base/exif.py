@@ -10,7 +10,8 @@ import mmap
 import struct
 from collections.abc import Iterable
 
-EXIF, GPS, INTEROPERABILITY, MAKER_NOTE = 0x8769, 0x8825, 0xA005, 0x927C
+EXIF, GPS, INTEROPERABILITY = 0x8769, 0x8825, 0xA005
+ORIENTATION, MAKER_NOTE = 0x112, 0x927C
 FIRST = -1  # stands for the tag of the first directory, to which none points
 WIDTHS, HEIGHTS = (0x100, 0xA002, 0x1001), (0x101, 0xA003, 0x1002)
 # What says how a TIFF keeps pixels; previews; XMP, IPTC, Photoshop's and ICC blocks, kept apart.
@@ -18,7 +19,9 @@ STRUCTURE = {
     *(0xFE, 0xFF, 0x102, 0x103, 0x106, 0x10A, 0x111, 0x115, 0x116, 0x117, 0x11C, 0x120, 0x121),
     *(0x13D, 0x140, 0x141, 0x142, 0x143, 0x144, 0x145, 0x14A, 0x152, 0x153, 0x15B),
     *(*range(0x200, 0x20A), 0x211, 0x212, 0x214, 0x501B, 0x2BC, 0x83BB, 0x8649, 0x8773),
+    *(0x828D, 0x828E, *range(0xC612, 0xC800), *range(0xCD2D, 0xCD50)),  # of raw data in DNG
 }
+PREVIEW = {0x201, 0x202}
 COLORIMETRY = {0x12D, 0x13E, 0x13F, 0xA500}  # transfer function, white point, primaries, gamma
 SIZES = dict(zip(range(1, 14), (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), strict=True))
 Block = bytes | bytearray | mmap.mmap
@@ -103,13 +106,11 @@ def _corrected(
     height, width = size
     numbers = dict.fromkeys(WIDTHS, width) | dict.fromkeys(HEIGHTS, height)
     if of == FIRST:
-        numbers[0x112] = 1  # Orientation
+        numbers[ORIENTATION] = 1
     if of == EXIF and not has_profile:
         numbers[0xA001] = 1  # ColorSpace: sRGB
     corrected = []
     for tag, kind, count, value in entries:
-        if (of == FIRST and tag in STRUCTURE) or (tag in COLORIMETRY and not has_profile):
-            continue
         if tag in numbers:
             short = kind == 3 and numbers[tag] < 1 << 16
             number = struct.pack(order + ("HH" if short else "I"), numbers[tag], *[0] * short)
@@ -121,7 +122,9 @@ def _corrected(
     return corrected
 
 
-def clean(block: Block, height: int, width: int, has_profile: bool) -> bytes:
+def clean(
+    block: Block, height: int, width: int, has_profile: bool, without: Iterable[int] = ()
+) -> bytes:
     """What a block may say of an upright picture that was made of the one that it came with.
 
     Sizes and Orientation are set where the block has them. Thumbnails and previews that it declares
@@ -132,19 +135,24 @@ def clean(block: Block, height: int, width: int, has_profile: bool) -> bytes:
       height: of the new picture.
       width: of the new picture.
       has_profile: whether that has a colour profile; without one it is sRGB, and said to be.
+      without: further tags to leave out.
 
     Raises:
       struct.error: it is no EXIF block, or its first directory is damaged.
     """
     order, every, thumbnail = directories(block)
     data = bytearray(block)
-    _erase_previews(data, order, every[FIRST][1])
+    left_out = {*PREVIEW, *without} | (set() if has_profile else COLORIMETRY)
+    for _, entries in every.values():
+        _erase_previews(data, order, entries)
     with contextlib.suppress(struct.error):
         if thumbnail:
             _erase_previews(data, order, directory(block, order, thumbnail)[0])
     end = 0
-    for of, (offset, entries) in every.items():
-        corrected = _corrected(entries, order, of, (height, width), has_profile)
+    for of, (offset, entries) in every.items():  # after that: none of them may be erased
+        unfit = left_out | STRUCTURE if of == FIRST else left_out
+        fit = [entry for entry in entries if entry[0] not in unfit]
+        corrected = _corrected(fit, order, of, (height, width), has_profile)
         packed = pack(order, corrected)
         data[offset : offset + len(packed)] = packed
         ends = [value_range(order, entry).stop for entry in corrected]
