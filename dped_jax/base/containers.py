@@ -187,7 +187,7 @@ def _tiff(content: Content, quality: int) -> bytes:
         0x152: (3, [2] * (bands - 3)),  # alpha, by which the colours are not multiplied
         **{0x2BC: (1, content.xmp), 0x8773: (7, content.icc)},
         0x83BB: (7, iptc[12 : 12 + int.from_bytes(iptc[8:12], "big")]),
-        0x8649: (7, b"".join(content.iptc.values())),
+        0x8649: (7, b"".join(r for number, r in content.iptc.items() if number != IPTC)),
     }
     entries = {entry[0]: entry for entry in every[exif.FIRST][1] if entry[0] != 0x213}
     if not {0x11A, 0x11B} <= entries.keys():  # then in pixels per centimetre

@@ -171,7 +171,7 @@ def gather(block: Block, without: Iterable[int] = ()) -> bytes:
       without: tags to leave out, besides those of the pixels.
 
     Raises:
-      struct.error: it is no TIFF, or its first directory is damaged.
+      struct.error: it is no TIFF, its first directory is damaged, or it grows in the course.
     """
     order, every, _ = directories(block)
     data = bytearray(block[:4]) + struct.pack(order + "I", 8)
@@ -196,6 +196,8 @@ def gather(block: Block, without: Iterable[int] = ()) -> bytes:
                 pointers[entry[0]] = at
             elif lies:
                 value = block[lies.start : lies.stop]
+                if len(data) + len(value) > 2 * len(block):
+                    raise struct.error("values that overlap")
                 struct.pack_into(order + "I", data, at, len(data))
                 data += value + bytes(len(value) % 2)
     return bytes(data)

@@ -34,31 +34,32 @@ STALE_RESOURCES = {0x409, 0x40C, 0x40F, 0x422, 0x423, 0x424}
 
 
 def check_suffix(path: pathlib.Path) -> None:
-    """Raises InputError where the suffix is none that can be written, or its library is missing."""
+    """Raises InputError where the suffix is none that can be written."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise InputError(f"{path}: cannot write {suffix or 'no suffix'}; use {' '.join(FORMATS)}")
-    if FORMATS[suffix] == "HEIC":
-        try:
-            import pillow_heif  # noqa: F401
-        except ImportError as error:
-            problem = "HEIC needs another library: pip install pillow-heif"
-            raise InputError(f"{path}: {problem}, or take another format") from error
-    if FORMATS[suffix] == "AVIF":
-        from PIL import features
-
-        if not features.check("avif"):
-            raise InputError(f"{path}: this Pillow writes no AVIF; take another format")
 
 
 def check_writable(path: pathlib.Path, height: int, width: int) -> None:
     """Checks, before anything is computed, whether a picture can be written.
 
     Raises:
-      InputError: the suffix is none that can be written, or its format holds no such picture.
+      InputError: the suffix is none that can be written, its library is missing, or its format
+        holds no such picture.
     """
     check_suffix(path)
     kind = FORMATS[path.suffix.lower()]
+    if kind == "HEIC":
+        try:
+            import pillow_heif  # noqa: F401
+        except ImportError as error:
+            problem = "HEIC needs another library: pip install pillow-heif"
+            raise InputError(f"{path}: {problem}, or take another format") from error
+    if kind == "AVIF":
+        from PIL import features
+
+        if not features.check("avif"):
+            raise InputError(f"{path}: this Pillow writes no AVIF; take another format")
     side, pixels = SIDES.get(kind, 1 << 31), MOST_PIXELS.get(kind, 1 << 62)
     if max(height, width) > side or height * width > pixels:
         limit = f"{side:,} pixels a side" if max(height, width) > side else f"{pixels:,} pixels"
