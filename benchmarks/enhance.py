@@ -52,10 +52,10 @@ def make_photo(path: pathlib.Path, megapixels: float, source: pathlib.Path | Non
 def print_speed(workdir: pathlib.Path, photo: pathlib.Path, rounds: int) -> float:
     """Prints the table of times; returns the seconds that computing takes by default."""
     from dped_jax import checkpoint
+    from dped_jax.base import pictures
     from dped_jax.enhance.activations import Storage
     from dped_jax.enhance.photo_enhancer import PhotoEnhancer
     from dped_jax.enhance.worker import use_compilation_cache
-    from dped_jax.base import pictures
     from dped_jax.pixels import to_integers
 
     use_compilation_cache()

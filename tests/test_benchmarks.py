@@ -10,8 +10,8 @@ import tiny
 import torch
 
 from dped_jax import checkpoint
-from dped_jax.images import photo_files
-from dped_jax.images.photo_files import Photo
+from dped_jax.base import writing
+from dped_jax.base.pictures import Picture
 
 
 def benchmark(name):
@@ -23,7 +23,7 @@ def benchmark(name):
 
 def test_peak_memory_is_the_commands_own(tmp_path):
     workdir = tiny.write_model(tmp_path / "w", *tiny.random_generator())
-    photo_files.write(tmp_path / "a.png", Photo(np.full((100, 150, 3), 99, np.uint8)))
+    writing.write(tmp_path / "a.png", Picture(np.full((100, 150, 3), 99, np.uint8)))
     held = np.ones(3_000_000_000, np.uint8)  # of this process, far beyond the command's
     measured = benchmark("enhance").run_command(workdir, tmp_path / "a.png", [])
     assert 0.1 < measured["peak_gb"] < held.nbytes / 2e9

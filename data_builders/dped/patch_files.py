@@ -34,9 +34,9 @@ class CheckedPair:
 def patch_problem(data: bytes) -> str | None:
     """Says what is wrong with a patch file, after decoding all of it.
 
-    Training decodes the file's own bytes by other libraries, which convert no colours and do not all
-    turn pictures: what would need that is refused. A JPEG whose middle is overwritten still decodes,
-    and is accepted: the format has no checksum.
+    Training decodes the file's own bytes by other libraries, which convert no colours and do not
+    all turn pictures: what would need that is refused. A JPEG whose middle is overwritten still
+    decodes, and is accepted: the format has no checksum.
 
     Args:
       data: the file's bytes.

@@ -75,7 +75,7 @@ def _plan_folder(source: pathlib.Path, target: pathlib.Path) -> list[Job]:
             outputs[output] = path
         else:
             others.append((path, output.with_suffix(".jpg")))
-    twice = [path for path, output in others if outputs.setdefault(output, path) is not path]
+    twice = [str(path) for path, output in others if outputs.setdefault(output, path) is not path]
     if twice:
         logging.warning("%s: passed over, as there is a JPEG of its name", folders.some(twice))
     if not outputs:

@@ -19,10 +19,10 @@ from absl import flags
 from dped_jax.base import command
 from dped_jax.base.errors import InputError
 from dped_jax.base.folders import matching_pictures
+from dped_jax.base.pictures import read_pixels
 from dped_jax.base.progress import progress_bar
 from dped_jax.enhance.photo_enhancer import load_enhancer
 from dped_jax.evaluate.scores import Enhance, load_enhance, score_batches, summarize
-from dped_jax.base.pictures import read_pixels
 from dped_jax.input_pipeline import PATCH_SIZE
 from dped_jax.pages import outputs, sheets, web_page
 from dped_jax.pixels import to_integers
@@ -108,8 +108,7 @@ def run(workdir: pathlib.Path, folders: dict[str, pathlib.Path], output_dir: pat
     enhancer, (_, enhance, step) = load_enhancer(workdir), load_enhance(workdir)
     photos, rows = [], []
     for paths in progress_bar(pairs, "photographs"):
-        phone, dslr = (
-            read_pixels(paths[name], deep=False) for name in ("phone_dir", "dslr_dir"))
+        phone, dslr = (read_pixels(paths[name], deep=False) for name in ("phone_dir", "dslr_dir"))
         if phone.shape != dslr.shape or min(phone.shape[:2]) < PATCH_SIZE:
             raise InputError(
                 f"{paths['phone_dir']} and {paths['dslr_dir']}: need one size of at least "

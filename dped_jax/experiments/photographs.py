@@ -23,19 +23,19 @@ from dped_jax import checkpoint
 from dped_jax.base import command
 from dped_jax.base.errors import InputError
 from dped_jax.base.folders import matching_pictures, natural_key, pictures_by_stem, some
+from dped_jax.base.pictures import read_pixels
+from dped_jax.base.pictures import size as picture_size
 from dped_jax.enhance import activations
 from dped_jax.enhance.worker import (
     Crop,
     Settings,
     Worker,
-    window_of,
     enhance_files,
     parse_crop,
     use_compilation_cache,
+    window_of,
 )
 from dped_jax.evaluate.scores import SCORES, score_batches
-from dped_jax.base.pictures import read_pixels
-from dped_jax.base.pictures import size as picture_size
 from dped_jax.pages import outputs, sheets, web_page
 
 TITLE = "Figures 8, 9 and 11 to 18: whole photographs"

@@ -30,8 +30,8 @@ from dped_jax import config_files, losses
 from dped_jax.base import command
 from dped_jax.base.errors import InputError
 from dped_jax.base.folders import matching_pictures
-from dped_jax.base.progress import progress_bar
 from dped_jax.base.pictures import read_pixels
+from dped_jax.base.progress import progress_bar
 from dped_jax.pages import outputs, web_page
 
 TITLE = "Figure 6: MSE and colour loss against shift"

@@ -11,8 +11,8 @@ import numpy as np
 
 from dped_jax.base.errors import InputError
 from dped_jax.base.folders import matching_pictures, pictures_by_stem, some
-from dped_jax.evaluate.scores import SCORES
 from dped_jax.base.pictures import read_pixels
+from dped_jax.evaluate.scores import SCORES
 from dped_jax.pages import sheets, web_page
 from dped_jax.pages.web_page import Series
 from dped_jax.train.metrics_writer import Curve

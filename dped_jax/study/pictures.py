@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyvips
 
+from dped_jax.base import pictures
 from dped_jax.base.errors import InputError
 from dped_jax.base.progress import progress_bar
-from dped_jax.base import pictures
 from dped_jax.study.definition import Group, Study
 
 Picture = tuple[str, str, str]  # group, picture, class

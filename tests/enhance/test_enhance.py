@@ -12,14 +12,14 @@ import pytest
 import pyvips
 import tiny
 
+from dped_jax.base import pictures, writing
 from dped_jax.base.errors import InputError
+from dped_jax.base.pictures import Picture
 from dped_jax.convert import generators
 from dped_jax.enhance.activations import Storage
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.enhance.worker import Settings, Worker, crop_photo, enhance_files, parse_crop, plan
 from dped_jax.export import onnx_files, run_stages
-from dped_jax.images import photo_files
-from dped_jax.images.photo_files import Photo
 from dped_jax.models.generator import make_generator
 from dped_jax.pixels import to_float, to_integers
 
@@ -43,8 +43,8 @@ GOLDEN_ERRORS = {"iphone_1280x720_0": 0.00185, "iphone_2048x1536_2": 0.0085}
 
 @pytest.mark.parametrize("name", GOLDEN_ERRORS)
 def test_golden_photographs_are_reproduced(released, released_model, shared_data, tmp_path, name):
-    photo = photo_files.read(shared_data / "photos" / f"{name}.png").pixels
-    golden = photo_files.read(shared_data / "golden" / f"{name}_iphone_orig.png").pixels
+    photo = pictures.read(shared_data / "photos" / f"{name}.png").pixels
+    golden = pictures.read(shared_data / "golden" / f"{name}_iphone_orig.png").pixels
     found = released(photo)
     exact = to_integers(found)
     compared = [(exact, 1e-4)]
@@ -94,7 +94,7 @@ def test_a_folder_keeps_sub_folders_and_names_and_goes_on_past_bad_files(model, 
     names = ["a.jpg", "b.png", "deep/c.TIF", "deep/er/a.jpg", "d.webp", "e f.png"]
     for i, name in enumerate(names):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
-        photo_files.write(source / name, Photo(random_pixels(20 + i, 30)))
+        writing.write(source / name, Picture(random_pixels(20 + i, 30)))
     (source / "bad.jpg").write_bytes((source / "a.jpg").read_bytes()[:300])
     (source / "notes.txt").write_text("")
     (source / "._a.jpg").write_text("not a photo but what an archive made")
@@ -112,7 +112,7 @@ def test_a_folder_keeps_sub_folders_and_names_and_goes_on_past_bad_files(model, 
     assert written == set(names)
     enhancer = PhotoEnhancer(*tiny.random_generator())
     for name in ("b.png", "deep/c.TIF"):
-        before, after = (photo_files.read(folder / name).pixels for folder in (source, target))
+        before, after = (pictures.read(folder / name).pixels for folder in (source, target))
         np.testing.assert_array_equal(after, to_integers(enhancer(before)))
 
     again = run(model, source, target)
@@ -120,14 +120,14 @@ def test_a_folder_keeps_sub_folders_and_names_and_goes_on_past_bad_files(model, 
     (source / "bad.jpg").unlink()
     (target / "b.png").write_bytes(b"old")
     assert run(model, source, target, "--overwrite", "--half", "--disk").returncode == 0
-    assert photo_files.size(target / "b.png") == (21, 30)
+    assert pictures.size(target / "b.png") == (21, 30)
 
 
 def test_an_interrupted_folder_goes_on(model, tmp_path):
     source, target = tmp_path / "in", tmp_path / "out"
     for name in ("a.png", "deep/b.png", "c.jpg"):
         (source / name).parent.mkdir(parents=True, exist_ok=True)
-        photo_files.write(source / name, Photo(random_pixels(20, 30)))
+        writing.write(source / name, Picture(random_pixels(20, 30)))
     (target / "deep").mkdir(parents=True)
     (target / "deep/b.png").write_bytes(b"done before")
     (target / "c.jpg.partial").write_bytes(b"cut off")  # what a kill leaves
@@ -155,7 +155,7 @@ def test_what_is_cropped_is_what_is_counted_and_files_are_opened_once(tmp_path, 
         return new_from_file(path)
 
     monkeypatch.setattr(pyvips.Source, "new_from_file", count)
-    photo_files.write(tmp_path / "a.png", Photo(random_pixels(50, 40)))
+    writing.write(tmp_path / "a.png", Picture(random_pixels(50, 40)))
     settings = Settings(memory=4e9, crop=parse_crop("20x10"))
     worker = Worker(*tiny.random_generator(), jax.devices()[0], settings)
     failures, megapixels = enhance_files([(tmp_path / "a.png", tmp_path / "b.png")], [worker])
@@ -166,10 +166,10 @@ def test_what_is_cropped_is_what_is_counted_and_files_are_opened_once(tmp_path, 
 
 def test_compare_crop_and_depth(model, tmp_path):
     deep = random_pixels(50, 40, np.uint16)
-    photo_files.write(tmp_path / "a.png", Photo(deep, deep[..., 0]))
+    writing.write(tmp_path / "a.png", Picture(deep, deep[..., 0]))
     result = run(model, tmp_path / "a.png", tmp_path / "b.png", "--compare", "--crop=20x10+3+5")
     assert result.returncode == 0, result.stderr
-    both = photo_files.read(tmp_path / "b.png")
+    both = pictures.read(tmp_path / "b.png")
     assert both.pixels.shape == (10, 40, 3)
     np.testing.assert_array_equal(both.pixels[:, :20], deep[5:15, 3:23])
     np.testing.assert_array_equal(both.alpha[:, 20:], deep[5:15, 3:23, 0])
@@ -182,7 +182,7 @@ def test_compare_crop_and_depth(model, tmp_path):
 
 
 def test_crop_cuts_the_middle_or_what_is_named():
-    photo = Photo(random_pixels(30, 40))
+    photo = Picture(random_pixels(30, 40))
     for geometry, expected in [
         ("20x10", photo.pixels[10:20, 10:30]),
         ("99x99", photo.pixels),
@@ -198,7 +198,7 @@ def test_crop_cuts_the_middle_or_what_is_named():
 def test_files_go_to_files_and_folders_to_folders(tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a.jpg", "b.png"):
-        photo_files.write(tmp_path / "in" / name, Photo(random_pixels(8, 8)))
+        writing.write(tmp_path / "in" / name, Picture(random_pixels(8, 8)))
     one = tmp_path / "in" / "a.jpg"
     assert plan(one, tmp_path / "c.png") == [(one, tmp_path / "c.png")]
     (tmp_path / "out").mkdir()
@@ -214,7 +214,7 @@ def test_files_go_to_files_and_folders_to_folders(tmp_path):
         jobs = plan(tmp_path / "in", inner, overwrite=True)
         assert [target.name for _, target in jobs] == ["a.jpg", "b.png"]
         for _, target in jobs:
-            photo_files.write(target, Photo(random_pixels(8, 8)))
+            writing.write(target, Picture(random_pixels(8, 8)))
 
 
 MEASURE = """
@@ -262,7 +262,7 @@ def test_devices_share_the_photographs_of_a_folder(tmp_path):
 
     used, jobs = [], []
     for i in range(6):
-        photo_files.write(tmp_path / f"{i}.png", Photo(random_pixels(8, 8)))
+        writing.write(tmp_path / f"{i}.png", Picture(random_pixels(8, 8)))
         jobs.append((tmp_path / f"{i}.png", tmp_path / f"{i}.jpg"))
     assert enhance_files(jobs, [worker_of(device) for device in "abc"]) == ([], 12.0)
     assert set(used) == set("abc")

@@ -12,10 +12,10 @@ import tiny
 
 from configs import release
 from dped_jax import checkpoint
+from dped_jax.base import pictures, writing
 from dped_jax.base.errors import InputError
+from dped_jax.base.pictures import Picture
 from dped_jax.enhance.worker import plan
-from dped_jax.images import photo_files
-from dped_jax.images.photo_files import Photo
 
 NUM_CORRUPTED = 200
 
@@ -33,15 +33,15 @@ def run(model, source, target, *flags):
 
 
 def picture(folder, name="a.png", height=20, width=30):
-    photo_files.write(folder / name, Photo(np.full((height, width, 3), 99, np.uint8)))
+    writing.write(folder / name, Picture(np.full((height, width, 3), 99, np.uint8)))
     return folder / name
 
 
 def test_a_folder_of_all_sorts(model, tmp_path):
     source, target = tmp_path / "in", tmp_path / "out"
     source.mkdir()
-    photo = Photo(skimage.data.coffee()[:60, :90])
-    photo_files.write(source / "good.jpg", photo)
+    photo = Picture(skimage.data.coffee()[:60, :90])
+    writing.write(source / "good.jpg", photo)
     encoded = (source / "good.jpg").read_bytes()
     shutil.copy(source / "good.jpg", source / "is_jpeg.png")  # recognised by its content
     picture(source, "one_pixel.png", 1, 1)
@@ -56,7 +56,7 @@ def test_a_folder_of_all_sorts(model, tmp_path):
     bad = ["bomb.png", "empty.png", "text.jpg", "truncated.jpg"]
     assert sorted(line.split(":")[1].rsplit("/", 1)[1] for line in errors) == bad
     assert {path.name for path in target.iterdir()} == {"good.jpg", "is_jpeg.png", "one_pixel.png"}
-    assert photo_files.size(target / "one_pixel.png") == (1, 1)
+    assert pictures.size(target / "one_pixel.png") == (1, 1)
 
 
 def test_paths_that_cannot_be_used(tmp_path):
@@ -107,15 +107,15 @@ def originals(request, tmp_path):
     try:
         folder = request.getfixturevalue("shared_data") / "dped_iphone" / "iphone"
         encoded = {".jpg": [(folder / f"{n}.jpg").read_bytes() for n in range(5)]}
-        photo = photo_files.read(folder / "5.jpg")
+        photo = pictures.read(folder / "5.jpg")
     except pytest.skip.Exception:
-        photo = Photo(skimage.data.coffee()[100:200, 100:200])
-        photo_files.write(tmp_path / "a.jpg", photo)
+        photo = Picture(skimage.data.coffee()[100:200, 100:200])
+        writing.write(tmp_path / "a.jpg", photo)
         encoded = {".jpg": [(tmp_path / "a.jpg").read_bytes()]}
-    deep = Photo(np.uint16(photo.pixels) * 257)
+    deep = Picture(np.uint16(photo.pixels) * 257)
     for name, version in [("a.png", photo), ("a.webp", photo), ("a.tif", photo), ("b.png", deep),
                           ("b.tif", deep)]:  # fmt: skip
-        photo_files.write(tmp_path / name, version)
+        writing.write(tmp_path / name, version)
         encoded.setdefault(name[1:], []).append((tmp_path / name).read_bytes())
     return encoded
 
@@ -158,4 +158,4 @@ def test_two_hundred_corrupted_photographs(model, originals, tmp_path):
     assert failed | written == {path.name for path in source.iterdir()}
     assert 50 < len(failed) < NUM_CORRUPTED
     for path in target.iterdir():
-        photo_files.read(path)
+        pictures.read(path)

@@ -7,8 +7,8 @@ import numpy as np
 import small_disk
 import tiny
 
-from dped_jax.images import photo_files
-from dped_jax.images.photo_files import Photo
+from dped_jax.base import pictures, writing
+from dped_jax.base.pictures import Picture
 
 
 def test_enhance_on_a_full_disk_keeps_what_is_finished(tmp_path):
@@ -16,7 +16,7 @@ def test_enhance_on_a_full_disk_keeps_what_is_finished(tmp_path):
     (tmp_path / "in").mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
     for name in ("a", "b", "c"):  # noise: each result takes above 200 kB
-        photo_files.write(tmp_path / f"in/{name}.png", Photo(noise))
+        writing.write(tmp_path / f"in/{name}.png", Picture(noise))
     flags = [f"--workdir={model}", f"--input={tmp_path}/in", f"--output={tmp_path}/disk/out"]
     command = [sys.executable, "-m", "dped_jax.enhance", *flags]
     result = small_disk.run_on_small_disk("600k", tmp_path, *command)
@@ -24,4 +24,4 @@ def test_enhance_on_a_full_disk_keeps_what_is_finished(tmp_path):
     (failed,) = re.findall(r"/disk/out/(.\.png)'$", result.stderr.strip())
     files = list((tmp_path / "kept/out").iterdir())
     assert {file.name for file in files} == {"a.png", "b.png", "c.png"} - {failed}
-    assert {photo_files.size(file) for file in files} == {(300, 400)}
+    assert {pictures.size(file) for file in files} == {(300, 400)}

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import tiny
 
+from dped_jax.base import pictures, writing
 from dped_jax.base.errors import InputError
+from dped_jax.base.pictures import Picture
 from dped_jax.enhance.photo_enhancer import load_enhancer
-from dped_jax.images import photo_files
-from dped_jax.images.photo_files import Photo
 from dped_jax.pixels import to_float, to_integers
 
 
@@ -29,14 +29,14 @@ def random_pixels(dtype):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_integers_give_what_the_command_writes(workdir, enhancer, tmp_path, dtype):
     pixels = random_pixels(dtype)
-    photo_files.write(tmp_path / "a.png", Photo(pixels))
+    writing.write(tmp_path / "a.png", Picture(pixels))
     flags = f"--workdir={workdir} --input={tmp_path}/a.png --output={tmp_path}/b.png".split()
     assert tiny.command("dped_jax.enhance", *flags).returncode == 0
     enhanced = enhancer(pixels)
     assert enhanced.dtype == dtype
     # The same program on the same machine; the command's process may see another number of
     # devices, and a value half-way between two integers may then fall to either side.
-    written = photo_files.read(tmp_path / "b.png").pixels
+    written = pictures.read(tmp_path / "b.png").pixels
     np.testing.assert_allclose(enhanced.astype(int), written, rtol=0, atol=1)
     assert np.ptp(enhanced) > 50
 

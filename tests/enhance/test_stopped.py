@@ -12,8 +12,8 @@ import pyvips
 import tiny
 from PIL import Image
 
-from dped_jax.images import photo_files
-from dped_jax.images.photo_files import Photo
+from dped_jax.base import pictures, writing
+from dped_jax.base.pictures import Picture
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def model(tmp_path_factory):
 
 def picture(path, height=20, width=30):
     rng = np.random.default_rng(0)
-    photo_files.write(path, Photo(rng.integers(0, 255, (height, width, 3), np.uint8)))
+    writing.write(path, Picture(rng.integers(0, 255, (height, width, 3), np.uint8)))
 
 
 def flags(model, source, target) -> list[str]:
@@ -49,7 +49,7 @@ def test_pages_that_are_left_out_are_told(model, tmp_path):
     assert result.returncode == 0, result.stderr
     for name in ("a.tif", "b.webp"):
         assert f"in/{name}: has 3 pages; the first is taken" in result.stderr
-        assert photo_files.size(tmp_path / "out" / name) == (20, 20)
+        assert pictures.size(tmp_path / "out" / name) == (20, 20)
 
 
 def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(model, tmp_path):

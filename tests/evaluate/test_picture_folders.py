@@ -12,9 +12,9 @@ import tiny
 from dped_jax import input_pipeline
 from dped_jax.base.errors import InputError
 from dped_jax.base.folders import MissingPicturesError, matching_pictures
+from dped_jax.base.pictures import read_pixels
 from dped_jax.evaluate.batches import folder_batches, split_batches
 from dped_jax.evaluate.scores import score
-from dped_jax.images.folders import read_image
 
 NAMES = ["17", "18", "19"]  # the test split of `tiny_data`
 
@@ -41,10 +41,10 @@ def test_pictures_come_with_the_pair_of_their_name(source, enhanced_dir, tiny_da
     images = {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
     for i, name in enumerate(NAMES):
         for camera in ("phone", "dslr"):
-            expected = read_image(tiny_data.parent / "pairs" / camera / f"{name}.png")
+            expected = read_pixels(tiny_data.parent / "pairs" / camera / f"{name}.png")
             np.testing.assert_array_equal(images[camera][i], expected)
         np.testing.assert_array_equal(
-            images["enhanced"][i], read_image(enhanced_dir / f"{name}.png")
+            images["enhanced"][i], read_pixels(enhanced_dir / f"{name}.png")
         )
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import tiny
 
+from dped_jax.base import pictures, writing
 from dped_jax.base.errors import InputError
+from dped_jax.base.pictures import Picture
 from dped_jax.enhance.photo_enhancer import PhotoEnhancer
 from dped_jax.enhance.worker import parse_crop
 from dped_jax.experiments import photographs
-from dped_jax.images import photo_files
-from dped_jax.images.photo_files import Photo
 from dped_jax.pixels import to_integers
 
 
@@ -25,7 +25,7 @@ def smooth(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
 
 def write(path: pathlib.Path, pixels: np.ndarray) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    photo_files.write(path, Photo(pixels))
+    writing.write(path, Picture(pixels))
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def run(inputs, tmp_path_factory):
 def test_a_workdir_enhances_every_photograph(run, inputs):
     enhancer = PhotoEnhancer(*tiny.random_generator())
     for name, suffix in (("1", ".png"), ("2", ".png"), ("10", ".jpg")):
-        before = photo_files.read(inputs / "photos" / f"{name}{suffix}").pixels
-        after = photo_files.read(run / "Ours" / f"{name}.png").pixels
+        before = pictures.read(inputs / "photos" / f"{name}{suffix}").pixels
+        after = pictures.read(run / "Ours" / f"{name}.png").pixels
         assert after.dtype == before.dtype
         expected = to_integers(enhancer(before), before.dtype.type)
         assert np.abs(after.astype(int) - expected).max() <= 1

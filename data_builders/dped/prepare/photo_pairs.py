@@ -17,7 +17,7 @@ from dped_jax.base import pictures, raw
 from dped_jax.base.errors import InputError
 
 from ..layout import PATCH_SIZE
-from ..picture_files import encode
+from ..patch_files import encode
 from . import alignment, patches, records
 from .homography import AlignmentError
 

@@ -13,9 +13,9 @@ import pyvips
 import skimage.data
 from PIL import ExifTags, Image, ImageCms
 
+from dped_jax.base import pictures, writing
 from dped_jax.base.errors import InputError
-from dped_jax.images import photo_files
-from dped_jax.images.photo_files import Photo
+from dped_jax.base.pictures import Picture
 
 
 def imagemagick() -> str | None:
@@ -78,15 +78,15 @@ def test_orientation_is_applied_and_reset(orientation, picture, magick, exiftool
     exiftool(f"-Orientation#={orientation}", "-Model=Phone", tmp_path / "in.jpg")
     magick(tmp_path / "in.jpg", "-auto-orient", tmp_path / "expected.png")
     expected = cv2.imread(str(tmp_path / "expected.png"))[..., ::-1]
-    photo = photo_files.read(tmp_path / "in.jpg")
+    photo = pictures.read(tmp_path / "in.jpg")
     assert photo.pixels.shape == ((90, 60, 3) if orientation > 4 else upright.shape)
     np.testing.assert_allclose(photo.pixels.astype(int), expected, rtol=0, atol=2)
     for name in ("out.jpg", "out.png", "out.webp"):
-        photo_files.write(tmp_path / name, photo)
+        writing.write(tmp_path / name, photo)
         written = tags(exiftool, tmp_path / name)
         assert written.get("EXIF:Orientation", 1) == 1
         assert written["EXIF:Model"] == "Phone"
-        again = photo_files.read(tmp_path / name)
+        again = pictures.read(tmp_path / name)
         assert again.pixels.shape == photo.pixels.shape
 
 
@@ -97,10 +97,10 @@ def test_metadata_is_kept(picture, magick, exiftool, tmp_path):
     set_tags += ["-XMP:Rating=4", "-IPTC:City=Town"]
     exiftool(*set_tags, tmp_path / "in.jpg")
     before = tags(exiftool, tmp_path / "in.jpg")
-    photo = photo_files.read(tmp_path / "in.jpg")
+    photo = pictures.read(tmp_path / "in.jpg")
     names = ["Make", "Copyright", "DateTimeOriginal", "ISO", "FNumber", "GPSLatitude"]
     for suffix in (".jpg", ".png", ".webp"):
-        photo_files.write(tmp_path / f"out{suffix}", photo)
+        writing.write(tmp_path / f"out{suffix}", photo)
         after = tags(exiftool, tmp_path / f"out{suffix}")
         for name in names:
             assert after[f"EXIF:{name}"] == pytest.approx(before[f"EXIF:{name}"]), (suffix, name)
@@ -118,7 +118,7 @@ def test_wide_gamut_is_converted_and_the_profile_kept(depth, picture, magick, ex
         tmp_path / "in.png",
     )  # fmt: skip
     plain = cv2.imread(str(tmp_path / "in.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
-    photo = photo_files.read(tmp_path / "in.png")
+    photo = pictures.read(tmp_path / "in.png")
     assert photo.pixels.dtype == (np.uint16 if depth == 16 else np.uint8)
     levels = np.iinfo(photo.pixels.dtype).max
     # Pillow's littlecms as the other opinion, on 8 bits.
@@ -131,7 +131,7 @@ def test_wide_gamut_is_converted_and_the_profile_kept(depth, picture, magick, ex
     assert np.percentile(difference, 95) <= 2
     assert difference.max() <= (2 if depth == 8 else 12)
     assert np.abs(photo.pixels / levels * 255 - np.asarray(eight)).max() > 10
-    photo_files.write(tmp_path / "out.png", photo)
+    writing.write(tmp_path / "out.png", photo)
     assert tags(exiftool, tmp_path / "out.png")["ICC_Profile:ProfileDescription"].startswith(
         tags(exiftool, tmp_path / "in.png")["ICC_Profile:ProfileDescription"]
     )
@@ -151,15 +151,15 @@ def test_16_bits_stay_16_bits(suffix, alpha, picture, magick, tmp_path):
         picture, "-depth", 16, "-blur", "0x2", *(options if alpha else []), tmp_path / f"in{suffix}"
     )
     stored = cv2.imread(str(tmp_path / f"in{suffix}"), cv2.IMREAD_UNCHANGED)
-    photo = photo_files.read(tmp_path / f"in{suffix}")
+    photo = pictures.read(tmp_path / f"in{suffix}")
     assert photo.pixels.dtype == np.uint16
     assert len(np.unique(photo.pixels)) > 1000
     np.testing.assert_array_equal(photo.pixels, stored[..., 2::-1])
     for name in ("out.png", "out.tif", "out.tiff"):
-        photo_files.write(tmp_path / name, photo)
+        writing.write(tmp_path / name, photo)
         written = cv2.imread(str(tmp_path / name), cv2.IMREAD_UNCHANGED)
         np.testing.assert_array_equal(written, stored)
-    photo_files.write(tmp_path / "out.jpg", photo, quality=100)
+    writing.write(tmp_path / "out.jpg", photo, quality=100)
     eight = cv2.imread(str(tmp_path / "out.jpg"))[..., ::-1]
     np.testing.assert_allclose(eight, photo.pixels / 257, rtol=0, atol=8)
 
@@ -172,15 +172,15 @@ def test_grayscale_palette_and_one_bit(picture, magick, tmp_path):
     magick(picture, "-colorspace", "Gray", tmp_path / "gray.jpg")
     for name in ("gray.png", "gray16.png", "palette.png", "bits.png", "gray.jpg"):
         expected = cv2.imread(str(tmp_path / name), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-        photo = photo_files.read(tmp_path / name)
+        photo = pictures.read(tmp_path / name)
         np.testing.assert_array_equal(photo.pixels, expected[..., ::-1], err_msg=name)
-        photo_files.write(tmp_path / "out.png", photo)
+        writing.write(tmp_path / "out.png", photo)
 
 
 def test_progressive_jpeg_equals_baseline(picture, magick, tmp_path):
     magick(picture, "-quality", 90, tmp_path / "baseline.jpg")
     magick(picture, "-quality", 90, "-interlace", "Plane", tmp_path / "progressive.jpg")
-    pixels = [photo_files.read(tmp_path / f"{n}.jpg").pixels for n in ("baseline", "progressive")]
+    pixels = [pictures.read(tmp_path / f"{n}.jpg").pixels for n in ("baseline", "progressive")]
     np.testing.assert_array_equal(*pixels)
     np.testing.assert_array_equal(pixels[0], cv2.imread(str(tmp_path / "baseline.jpg"))[..., ::-1])
 
@@ -188,14 +188,14 @@ def test_progressive_jpeg_equals_baseline(picture, magick, tmp_path):
 def test_cmyk_is_converted_with_a_profile_and_refused_without(picture, magick, tmp_path):
     magick(picture, "-colorspace", "CMYK", tmp_path / "plain.jpg")
     with pytest.raises(InputError, match="CMYK without a colour profile"):
-        photo_files.read(tmp_path / "plain.jpg")
+        pictures.read(tmp_path / "plain.jpg")
     image = pyvips.Image.new_from_file(str(picture))
     cmyk = image.icc_transform("cmyk", input_profile="srgb")
     cmyk.write_to_file(str(tmp_path / "profile.jpg"), Q=95)
-    photo = photo_files.read(tmp_path / "profile.jpg")
+    photo = pictures.read(tmp_path / "profile.jpg")
     difference = np.abs(photo.pixels.astype(int) - image.numpy())
     assert np.median(difference) < 12  # print has fewer colours
-    photo_files.write(tmp_path / "out.jpg", photo)
+    writing.write(tmp_path / "out.jpg", photo)
     written = pyvips.Image.new_from_file(str(tmp_path / "out.jpg"))
     assert written.bands == 3
     assert "icc-profile-data" not in written.get_fields()
@@ -203,31 +203,33 @@ def test_cmyk_is_converted_with_a_profile_and_refused_without(picture, magick, t
 
 def test_alpha_is_passed_through(tmp_path):
     rng = np.random.default_rng(0)
-    photo = Photo(rng.integers(0, 256, (20, 30, 3), np.uint8), rng.integers(0, 256, (20, 30), "u1"))
+    photo = Picture(
+        rng.integers(0, 256, (20, 30, 3), np.uint8), rng.integers(0, 256, (20, 30), "u1")
+    )
     for name in ("a.png", "a.tif"):
-        photo_files.write(tmp_path / name, photo)
-        again = photo_files.read(tmp_path / name)
+        writing.write(tmp_path / name, photo)
+        again = pictures.read(tmp_path / name)
         np.testing.assert_array_equal(again.pixels, photo.pixels)
         np.testing.assert_array_equal(again.alpha, photo.alpha)
-    photo_files.write(tmp_path / "a.jpg", photo)
-    assert photo_files.read(tmp_path / "a.jpg").alpha is None
+    writing.write(tmp_path / "a.jpg", photo)
+    assert pictures.read(tmp_path / "a.jpg").alpha is None
 
 
 def test_heic_is_read_and_written_where_its_library_is(tmp_path, monkeypatch):
     pytest.importorskip("pillow_heif", reason="optional: pip install pillow-heif")
     picture = cv2.resize(skimage.data.coffee(), (128, 96))
-    photo_files.write(tmp_path / "a.heic", Photo(picture), quality=95)
-    photo = photo_files.read(tmp_path / "a.heic")
+    writing.write(tmp_path / "a.heic", Picture(picture), quality=95)
+    photo = pictures.read(tmp_path / "a.heic")
     assert np.abs(photo.pixels.astype(int) - picture).mean() < 4
-    assert photo_files.size(tmp_path / "a.heic") == (96, 128)
+    assert pictures.size(tmp_path / "a.heic") == (96, 128)
 
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Model] = 6, "Phone"
     Image.fromarray(picture).save(tmp_path / "b.jpg", exif=exif, quality=95)
-    upright = photo_files.read(tmp_path / "b.jpg")
+    upright = pictures.read(tmp_path / "b.jpg")
     for name in ("b.heic", "c.heic", "c.jpg"):
-        photo_files.write(tmp_path / name, upright)
-        upright = photo_files.read(tmp_path / name)
+        writing.write(tmp_path / name, upright)
+        upright = pictures.read(tmp_path / name)
         assert np.abs(upright.pixels.astype(int) - np.rot90(picture, -1)).mean() < 8, name
     with Image.open(tmp_path / "c.jpg") as written:
         assert written.getexif()[ExifTags.Base.Model] == "Phone"
@@ -237,9 +239,9 @@ def test_heic_without_its_library_is_one_clear_line(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
     with pytest.raises(InputError, match="pip install pillow-heif"):
-        photo_files.read(tmp_path / "a.heic")
+        pictures.read(tmp_path / "a.heic")
     with pytest.raises(InputError, match="pip install pillow-heif"):
-        photo_files.write(tmp_path / "b.heic", Photo(np.zeros((8, 8, 3), np.uint8)))
+        writing.write(tmp_path / "b.heic", Picture(np.zeros((8, 8, 3), np.uint8)))
     assert not (tmp_path / "b.heic").exists()
 
 
@@ -247,8 +249,8 @@ def test_damaged_colour_profile_counts_as_srgb(picture, tmp_path):
     image = pyvips.Image.new_from_file(str(picture)).copy()
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", b"not a profile" * 20)
     image.write_to_file(str(tmp_path / "a.jpg"))
-    photo = photo_files.read(tmp_path / "a.jpg")
-    photo_files.write(tmp_path / "b.jpg", photo)
+    photo = pictures.read(tmp_path / "a.jpg")
+    writing.write(tmp_path / "b.jpg", photo)
     np.testing.assert_array_equal(photo.pixels, cv2.imread(str(tmp_path / "a.jpg"))[..., ::-1])
 
 
@@ -261,20 +263,20 @@ def test_what_is_no_photograph_is_refused(tmp_path):
     pyvips.Image.black(20, 20).cast("float").write_to_file(str(tmp_path / "d.tif"))
     for name in ("a.jpg", "b.png", "c.png", "d.tif"):
         with pytest.raises(InputError, match=name):
-            photo_files.read(tmp_path / name)
+            pictures.read(tmp_path / name)
     with pytest.raises(InputError, match=r"cannot write \.gif"):
-        photo_files.write(tmp_path / "c.gif", Photo(np.zeros((8, 8, 3), np.uint8)))
+        writing.write(tmp_path / "c.gif", Picture(np.zeros((8, 8, 3), np.uint8)))
 
 
 def test_large_photographs_are_refused_before_they_are_decoded(tmp_path):
     pyvips.Image.black(30_000, 20_000, bands=3).write_to_file(str(tmp_path / "bomb.png"))
     with pytest.raises(InputError, match=r"30000 x 20000 pixels exceed --max_megapixels=200"):
-        photo_files.read(tmp_path / "bomb.png")
-    assert photo_files.size(tmp_path / "bomb.png") == (20_000, 30_000)
+        pictures.read(tmp_path / "bomb.png")
+    assert pictures.size(tmp_path / "bomb.png") == (20_000, 30_000)
 
 
 def test_names_with_brackets_are_names(picture, tmp_path):
     path = tmp_path / "a[page=1].png"
     shutil.copy(picture, path)
-    photo_files.write(tmp_path / "b[Q=1].png", photo_files.read(path))
+    writing.write(tmp_path / "b[Q=1].png", pictures.read(path))
     assert (tmp_path / "b[Q=1].png").exists()

@@ -1,1 +1,0 @@
-"""Pictures: files, folders, colour profiles, pixels."""
