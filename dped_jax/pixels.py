@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def to_integers(images: np.ndarray, dtype: type[np.unsignedinteger] = np.uint8) -> np.ndarray:
-    """Clips floats to [0, 1] and rounds them to the range of uint8 or uint16."""
-    return dtype(np.round(np.clip(images, 0, 1) * np.iinfo(dtype).max))
+def to_integers(
+    images: np.ndarray | jax.Array, dtype: type[np.unsignedinteger] = np.uint8
+) -> np.ndarray | jax.Array:
+    """Clips floats to [0, 1] and rounds them to the range of uint8 or uint16; of either library."""
+    return (images.clip(0, 1) * np.iinfo(dtype).max).round().astype(dtype)
 
 
 def to_float(images: np.ndarray | jax.Array) -> np.ndarray | jax.Array:

@@ -113,12 +113,14 @@ class PhotoEnhancer:
         output = np.empty((*photo.shape[:2], 3), dtype)
 
         def write(rows: slice, columns: slice, part: np.ndarray) -> None:
-            floats = output.dtype.kind == "f"
-            output[rows, columns] = part if floats else to_integers(part, output.dtype.type)
+            integers = output.dtype.kind == "u" and part.dtype.kind == "f"
+            output[rows, columns] = to_integers(part, output.dtype.type) if integers else part
 
         with jax.default_device(self._device):
             if not self._by_section:
-                windows.enhance(self._network, self._variables, photo, write, on_progress)
+                windows.enhance(
+                    self._network, self._variables, photo, write, on_progress, output.dtype
+                )
                 return output
             planes = []
             try:

@@ -13,6 +13,9 @@ the window that it has no effect. A network says by attributes what has to be kn
   the right; values are where all of these are inside, and at least one. Each module needs a sweep
   of its own over the windows, up to there. What it sows as `entering/PATH_input` is measured; a
   network that is `measured` reads mean and variance from `batch_stats/PATH` instead.
+- `thumbnail`, where it has that attribute: all its statistics see a thumbnail alone, whose pixels
+  are means of so many by so many of the photograph. A network that is `shrunk` takes it in place of
+  the photograph, so that the sweeps before the last go over the thumbnail.
 """
 
 import functools
@@ -26,10 +29,13 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from dped_jax.enhance.statistics import Statistics, row_statistics
-from dped_jax.pixels import to_float
+from dped_jax.pixels import to_float, to_integers
 
 Tree = dict[str, Any]
-SIDES = (768, 1024)  # rows and columns of a window without its surroundings
+# Rows and columns of a window without its surroundings. A CPU is fastest while activations stay in
+# its caches; other devices want work enough for all their cores.
+SIDES = {"cpu": (256, 1024), "other": (1024, 2048)}
+PENDING = 2  # windows that are computed while the result of the one before is taken
 
 
 class Part(NamedTuple):
@@ -61,9 +67,10 @@ def split(length: int, side: int, reach: int, stride: int) -> tuple[int, list[Pa
     return size, [Part(*part) for part in zip(starts, bounds[:-1], bounds[1:], strict=True)]
 
 
-@functools.partial(jax.jit, static_argnames="network")
-def _enhance(network: nn.Module, variables: Tree, window: jax.Array) -> jax.Array:
-    return network.apply(variables, window)[0]
+@functools.partial(jax.jit, static_argnames=("network", "dtype"))
+def _enhance(network: nn.Module, variables: Tree, window: jax.Array, dtype: Any) -> jax.Array:
+    enhanced = network.apply(variables, to_float(window)[None])[0]
+    return enhanced if dtype.kind == "f" else to_integers(enhanced, dtype.type)
 
 
 @functools.partial(jax.jit, static_argnames=("network", "path"))
@@ -72,7 +79,7 @@ def _measure(network, variables, window, region, path: str) -> tuple[jax.Array, 
 
     `region` is (top, bottom, left, right), counted in such values.
     """
-    _, sown = network.apply(variables, window, mutable=["entering"])
+    _, sown = network.apply(variables, to_float(window)[None], mutable=["entering"])
     x = flatten_dict(sown["entering"], sep="/")[f"{path}_input"][0]
     rows, columns = (jnp.arange(size) for size in x.shape[1:3])
     top, bottom, left, right = region
@@ -84,25 +91,44 @@ def _measure(network, variables, window, region, path: str) -> tuple[jax.Array, 
 def _windows(
     photo: np.ndarray, network: nn.Module, beyond: int = 0
 ) -> Iterator[tuple[np.ndarray, tuple[Part, Part]]]:
-    """Windows of a photograph, (1, rows, columns, 3) float32, and what is kept of each.
+    """Windows of a photograph, (rows, columns, 3) of its type, and what is kept of each.
 
     They reach as far as the network does, and `beyond` pixels more.
     """
+    device = jax.config.jax_default_device
+    sides = SIDES["cpu" if device is None or device.platform == "cpu" else "other"]
     axes = [
         split(length, side, network.reach + beyond, network.stride)
-        for length, side in zip(photo.shape[:2], SIDES, strict=True)
+        for length, side in zip(photo.shape[:2], sides, strict=True)
     ]
     (rows, down), (columns, across) = axes
     for y in down:
         for x in across:
             window = photo[y.start : y.start + rows, x.start : x.start + columns]
-            outside = [(0, rows - window.shape[0]), (0, columns - window.shape[1]), (0, 0)]
-            yield to_float(np.pad(window, outside, mode="edge"))[None], (y, x)
+            yield _extended(window, rows, columns), (y, x)
+
+
+def _extended(window: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """A window of that size: its last pixels are repeated at the bottom and on the right."""
+    outside = [(0, rows - window.shape[0]), (0, columns - window.shape[1]), (0, 0)]
+    return np.pad(window, outside, mode="edge") if np.any(outside) else window
+
+
+def _shrink(photo: np.ndarray, scale: int) -> np.ndarray:
+    """Means of squares of `scale` pixels a side, float32; the last pixels are repeated for them."""
+    rows, columns = (-(-length // scale) for length in photo.shape[:2])
+    integers = photo.dtype.kind == "u"
+    thumbnail = np.empty((rows, columns, 3), np.float32)
+    for row, result in enumerate(thumbnail):
+        band = _extended(photo[row * scale : (row + 1) * scale], scale, columns * scale)
+        sums = band.sum(axis=0, dtype=np.uint32 if integers else np.float32)
+        result[:] = sums.reshape(columns, scale, 3).sum(axis=1)
+    return thumbnail / np.float32(scale**2 * (np.iinfo(photo.dtype).max if integers else 1))
 
 
 def _paths(network: nn.Module, variables: Tree) -> dict[str, jax.ShapeDtypeStruct]:
     """What the network sows, by path, as computed for a small photograph."""
-    images = jnp.zeros((1, network.stride, network.stride, 3))
+    images = jax.ShapeDtypeStruct((1, network.stride, network.stride, 3), jnp.float32)
     apply = functools.partial(network.clone(measured=False).apply, mutable=["entering"])
     _, sown = jax.eval_shape(apply, variables, images)
     flat = flatten_dict(sown["entering"], sep="/")
@@ -119,6 +145,9 @@ def measure(
     """
     if not network.statistics:
         return network, variables
+    whole = network.clone(measured=True)
+    if hasattr(network, "thumbnail"):
+        network, photo = network.clone(shrunk=True), _shrink(photo, network.thumbnail)
     shapes = _paths(network, variables)
     network = network.clone(measured=True)
     # Those that are not known yet have no effect on the ones before; they need a value only.
@@ -141,7 +170,7 @@ def measure(
             statistics.add(np.asarray(found)[:, region[0] : region[1]], int(count))
         stats[path] = statistics.result()
         on_sweep()
-    return network, known()
+    return whole, known()
 
 
 def enhance(
@@ -150,6 +179,7 @@ def enhance(
     photo: np.ndarray,
     write: Callable[[slice, slice, np.ndarray], None],
     on_progress: Callable[[float], None],
+    dtype: np.typing.DTypeLike = np.float32,
 ) -> None:
     """Enhances a photograph.
 
@@ -157,8 +187,9 @@ def enhance(
       network: with the attributes that this module's docstring names.
       variables: of it, on the device that computes.
       photo: (H, W, 3) uint8, uint16, or float in [0, 1].
-      write: called with rows, columns and the (rows, columns, 3) float32 result of each part.
+      write: called with rows, columns and the (rows, columns, 3) result of each part.
       on_progress: called with the share of the work that was done since the last call.
+      dtype: of the result: float32, or uint8 or uint16, for which it is clipped and rounded.
     """
     sweeps = len(network.statistics) + 1
     network, variables = measure(network, variables, photo, lambda: on_progress(1 / sweeps))
@@ -174,8 +205,8 @@ def enhance(
         on_progress((bottom - y.begin) * (right - x.begin) / (height * width * sweeps))
 
     for window, parts in _windows(photo, network):
-        pending.append((parts, _enhance(network, variables, window)))
-        if len(pending) > 1:
+        pending.append((parts, _enhance(network, variables, window, dtype=np.dtype(dtype))))
+        if len(pending) > PENDING:
             keep()
     while pending:
         keep()

@@ -70,21 +70,30 @@ class UNet(nn.Module):
     kernel_init: Callable[..., jax.Array] = nn.initializers.he_normal()
     dtype: Any = jnp.float32
     measured: bool = False
+    shrunk: bool = False  # images are thumbnails already, and only the vector is computed
 
-    statistics = (("vector_mean", THUMBNAIL, WINDOW),)  # this and what follows: `enhance.windows`
+    thumbnail = THUMBNAIL  # this and what follows: `enhance.windows`
+
+    @property
+    def statistics(self) -> tuple[tuple[str, int, int], ...]:
+        """What takes statistics of the whole image."""
+        return (("vector_mean", 1 if self.shrunk else THUMBNAIL, WINDOW),)
 
     @property
     def stride(self) -> int:
         """Pixels of the grid that the network computes on: of its lowest level, its thumbnail."""
-        return max(2**self.num_levels, THUMBNAIL)
+        return 1 if self.shrunk else max(2**self.num_levels, THUMBNAIL)
 
     @property
     def reach(self) -> int:
         """Pixels around it that an output pixel depends on, or more."""
+        if self.shrunk:
+            return 2
         sides = [2 ** (i + 1) for i in range(self.num_levels)]  # of a level's pixel
         down = 2 * sides[0] + sum(a + b for a, b in itertools.pairwise(sides))
         up = sum(2 * a + b for a, b in itertools.pairwise(sides)) + sides[0]
-        return max(down + up + self.stride, 2 * THUMBNAIL)
+        # Counted from the lowest level's pixel that holds the output pixel, at either end of it.
+        return max(down + up + sides[-1] - 1, 2 * THUMBNAIL)
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
@@ -116,16 +125,19 @@ class UNet(nn.Module):
         pixels = extend(images, (0, -height % self.stride), (0, -width % self.stride)) - 0.5
         widths = [self.width * 2**i for i in range(self.num_levels)]
 
-        levels = [two_convs("down0", space_to_depth(pixels), widths[0])]
-        for i, features in enumerate(widths[1:], start=1):
-            levels.append(two_convs(f"down{i}", levels[-1], features, strides=2))
-
-        size = (THUMBNAIL, THUMBNAIL)
+        size = (1, 1) if self.shrunk else (THUMBNAIL, THUMBNAIL)
         thumbnail = two_convs("thumbnail", nn.avg_pool(pixels, size, size), GLOBAL_WIDTH)
         for axis in (1, 2):
             thumbnail = _window_means(thumbnail.astype(jnp.float32), axis)
         vectors = nn.relu(dense("thumbnail_dense", thumbnail, GLOBAL_WIDTH))
         vector = WholeMean(self.measured, name="vector_mean")(vectors)
+        if self.shrunk:
+            return images
+
+        levels = [two_convs("down0", space_to_depth(pixels), widths[0])]
+        for i, features in enumerate(widths[1:], start=1):
+            levels.append(two_convs(f"down{i}", levels[-1], features, strides=2))
+
         vector = dense("join_vector", vector, widths[-1], use_bias=False)
         x = _leaky_relu(dense("join", levels[-1], widths[-1]) + vector)
 

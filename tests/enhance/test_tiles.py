@@ -33,7 +33,7 @@ SIZES = [(101, 37), (1, 1), (17, 32), (33, 97)]
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
     monkeypatch.setattr(photo_enhancer, "TILE", (16, 32))
-    monkeypatch.setattr(windows, "SIDES", (16, 32))
+    monkeypatch.setitem(windows.SIDES, "cpu", (16, 32))
 
 
 def random_photo(height, width, dtype=np.uint8, seed=0):

@@ -61,7 +61,7 @@ def enhanced(network, variables, photo):
     "size", [(1, 1), (2, 3), (16, 16), (31, 33), (45, 28), (101, 64), (64, 101), (29, 130)]
 )
 def test_windows_equal_the_whole(toy, monkeypatch, size):
-    monkeypatch.setattr(windows, "SIDES", (16, 20))
+    monkeypatch.setitem(windows.SIDES, "cpu", (16, 20))
     network, variables = toy
     photo = np.random.default_rng(size).integers(0, 256, (*size, 3), np.uint8)
     whole = network.apply(variables, np.float32(photo[None]) / 255)[0]
@@ -69,7 +69,7 @@ def test_windows_equal_the_whole(toy, monkeypatch, size):
 
 
 def test_a_reach_that_is_too_short_shows(toy, monkeypatch):
-    monkeypatch.setattr(windows, "SIDES", (16, 20))
+    monkeypatch.setitem(windows.SIDES, "cpu", (16, 20))
     monkeypatch.setattr(Toy, "reach", 0)
     network, variables = toy
     photo = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
