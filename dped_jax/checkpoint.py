@@ -19,21 +19,23 @@ import pathlib
 import shutil
 import zlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.serialization
 import jax
 import ml_collections
 import numpy as np
-import orbax.checkpoint as ocp
+import tensorstore
 from absl import logging
 from flax.traverse_util import flatten_dict, unflatten_dict
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from dped_jax.base.errors import InputError
 from dped_jax.base.files import check_space, write_atomically
 from dped_jax.base.sealed import seal, unseal, with_tuples
 from dped_jax.models.generator import make_generator
+
+if TYPE_CHECKING:
+    import orbax.checkpoint as ocp
 
 Tree = dict[str, Any]
 
@@ -89,6 +91,9 @@ def add_scores(workdir: pathlib.Path, step: int, metrics: dict[str, float]) -> N
 
 def open_manager(workdir: pathlib.Path, keep: int = 1):
     """Opens the checkpoints of a workdir for writing; `keep` newest and the best are kept."""
+    import orbax.checkpoint as ocp  # which takes as long as reading a checkpoint without it
+    from orbax.checkpoint.checkpoint_managers import preservation_policy
+
     ranking = operator.itemgetter("psnr")
     newest = preservation_policy.LatestN(keep)
     unscored = {"keep_checkpoints_without_metrics": False}
@@ -117,7 +122,7 @@ def _checksums(items: dict[str, dict[str, np.ndarray]]) -> dict[str, int]:
 
 
 def save(
-    manager: ocp.CheckpointManager,
+    manager: "ocp.CheckpointManager",
     step: int,
     *,
     generator: Tree,
@@ -139,6 +144,8 @@ def save(
       InputError: an array is not finite; nothing is written.
       OSError: it, or the one before, could not be written; older checkpoints are untouched.
     """
+    import orbax.checkpoint as ocp
+
     items = {"generator": _flat(generator)} | ({"training": _flat(training)} if training else {})
     args = {item: ocp.args.StandardSave(unflatten_dict(a, sep="/")) for item, a in items.items()}
     args["meta"] = ocp.args.JsonSave({"checksums": _checksums(items), "data_state": data_state})
@@ -156,7 +163,7 @@ def save(
         manager.save(step, args=ocp.args.Composite(**args), metrics=metrics, force=True)
 
 
-def finish(manager: ocp.CheckpointManager) -> None:
+def finish(manager: "ocp.CheckpointManager") -> None:
     """Waits until what `save` has begun is written.
 
     Raises:
@@ -167,7 +174,7 @@ def finish(manager: ocp.CheckpointManager) -> None:
 
 
 @contextlib.contextmanager
-def _writing(manager: ocp.CheckpointManager, what: object) -> Iterator[None]:
+def _writing(manager: "ocp.CheckpointManager", what: object) -> Iterator[None]:
     try:
         yield
     except Exception as error:
@@ -177,29 +184,42 @@ def _writing(manager: ocp.CheckpointManager, what: object) -> Iterator[None]:
         raise OSError(f"{manager.directory}: saving {what} failed: {reason}") from error
 
 
+def _read_arrays(folder: pathlib.Path, paths: list[str]) -> dict[str, np.ndarray]:
+    """Arrays by path that orbax has saved as an item, read as orbax reads them."""
+    layout = json.loads((folder / "_METADATA").read_text())
+    driver = "zarr3" if layout["use_zarr3"] else "zarr"
+    kvstore = {"driver": "ocdbt", "base": f"file://{folder}/"}
+    context = tensorstore.Context()
+    reads = {}
+    for path in paths:
+        spec = {"driver": driver, "kvstore": kvstore | {"path": path.replace("/", ".") + "/"}}
+        reads[path] = tensorstore.open(spec, read=True, context=context)
+    arrays = {path: opened.result().read() for path, opened in reads.items()}
+    return {path: array.result() for path, array in arrays.items()}
+
+
 def restore(workdir: pathlib.Path, step: int, items: list[str]) -> dict[str, Tree]:
     """Restores items as flat trees of checked arrays by path, and `meta`.
 
     Raises:
       UnreadableError: the checkpoint is damaged.
     """
-    args: Tree = {item: ocp.args.StandardRestore() for item in items}
-    args["meta"] = ocp.args.JsonRestore()
     folder = (workdir / "checkpoints" / str(step)).absolute()
     try:
-        # Not by a manager, which reads the scores of all, and stops at damaged ones.
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            restored = checkpointer.restore(folder, args=ocp.args.Composite(**args))
-    except Exception as error:  # whatever orbax and tensorstore make of a damaged file
+        meta = json.loads((folder / "meta" / "metadata").read_text())
+        result = {}
+        for item in items:
+            paths = [
+                path.partition("/")[2] for path in meta["checksums"] if path.split("/")[0] == item
+            ]
+            result[item] = _read_arrays(folder / item, paths)
+    except Exception as error:  # whatever tensorstore makes of a damaged file
         reason = str(error).partition(" [tensorstore_spec")[0]
         raise UnreadableError(reason.partition("\n")[0]) from error
-    result = {item: _flat(restored[item]) for item in items}
-    saved, found = restored["meta"]["checksums"].items(), _checksums(result)
-    wanted = {path: checksum for path, checksum in saved if path.split("/")[0] in items}
-    if wanted != found:
-        path = min(path for path, _ in wanted.items() ^ found.items())
-        raise UnreadableError(f"{path} does not have its checksum")
-    return result | {"meta": restored["meta"]}
+    for path, checksum in _checksums(result).items():
+        if checksum != meta["checksums"][path]:
+            raise UnreadableError(f"{path} does not have its checksum")
+    return result | {"meta": meta}
 
 
 def fill(template: Any, arrays: dict[str, np.ndarray], where: object) -> Any:
@@ -260,7 +280,7 @@ def load_generator(
         remedy = f"--step chooses another of {others}"
         raise InputError(f"{where}: damaged ({error}); {remedy}") from error
     init, images = make_generator(config).init, jax.ShapeDtypeStruct((1, 16, 16, 3), "float32")
-    expected = jax.eval_shape(init, jax.random.PRNGKey(0), images)
+    expected = jax.eval_shape(lambda x: init(jax.random.PRNGKey(0), x), images)
     kept = {name: expected[name] for name in ("params", "batch_stats") if name in expected}
     fill(kept, arrays, where)
     return config, {"params": {}, "batch_stats": {}} | unflatten_dict(arrays, sep="/"), step
