@@ -7,13 +7,16 @@ Times are medians of rounds in which all ways take turns, as wall-clock and as C
 latter count where others use the machine. Errors are against the network in one piece. Memory is
 the peak of fresh processes of the command. Without a workdir the network has the released
 generator's shape and random weights. At last the command with `mobile.py`'s network and with the
-released generator's take turns on 12 megapixels, beside what is asked of the first.
+released generator's take turns on 12 megapixels, beside what is asked of the first; and the command
+with pyvips and onnxruntime, on one photograph and on twelve.
 """
 
 import argparse
 import json
+import operator
 import pathlib
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -96,11 +99,16 @@ def run_command(workdir, photo, flags: list[str]) -> dict[str, float]:
     """Runs the command in a process of its own; its seconds, CPU seconds and peak memory."""
     with tempfile.TemporaryDirectory() as folder:
         output = pathlib.Path(folder) / "out.jpg"
-        argv = [sys.executable, __file__, "--run", f"--workdir={workdir}", f"--input={photo}"]
-        argv += [f"--output={output}", *flags]
-        start = time.perf_counter()
-        result = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
-        seconds = time.perf_counter() - start
+        paths = [f"--workdir={workdir}", f"--input={photo}", f"--output={output}"]
+        return run_measured(["--run", *paths, *flags])
+
+
+def run_measured(words: list[str]) -> dict[str, float]:
+    """Runs this file as `measured_command`, in a process of its own."""
+    argv = [sys.executable, __file__, *words]
+    start = time.perf_counter()
+    result = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
     if result.returncode:
         sys.exit(result.stderr)
     return {"seconds": seconds} | json.loads(result.stdout.splitlines()[-1])
@@ -149,8 +157,76 @@ def print_mobile(root: pathlib.Path, source: pathlib.Path, turns: int) -> None:
     ))  # fmt: skip
 
 
+def print_beside_onnxruntime(root: pathlib.Path, source: pathlib.Path, turns: int) -> None:
+    """Prints what a photograph and a folder of twelve take, in turns with pyvips and onnxruntime.
+
+    The weights are those that training begins with, so that pictures remain photographs.
+    """
+    import jax
+    import jax.numpy as jnp
+    import tiny
+
+    from configs import mobile
+    from dped_jax.models.generator import make_generator
+
+    config = mobile.get_config()
+    key, images = jax.random.PRNGKey(0), jnp.zeros((1, 16, 16, 3))
+    params = jax.jit(make_generator(config).init)(key, images)["params"]
+    workdir = tiny.write_model(root / "untouched", config, {"params": params})
+    photo, folder, output = root / "12.jpg", root / "twelve", root / "beside"
+    make_photo(photo, 12, source)
+    for path in (folder, output):
+        path.mkdir()
+    for i in range(12):
+        shutil.copy(photo, folder / f"{i}.jpg")
+    for pixels in ("float32", "uint8"):
+        flags = [f"--workdir={workdir}", f"--output={root}/{pixels}.onnx", "--format=onnx"]
+        argv = [sys.executable, "-m", "dped_jax.export", *flags, f"--pixels={pixels}"]
+        subprocess.run(argv, cwd=ROOT, check=True, capture_output=True)
+    for name, given in (("one photograph", photo), ("twelve", folder)):
+        ways = {"dped_jax.enhance": ["--run", f"--workdir={workdir}", "--overwrite"]}
+        for pixels in ("float32", "uint8"):
+            ways[f"onnxruntime {pixels}"] = ["--onnx", f"--model={root}/{pixels}.onnx"]
+        runs: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+        for _ in range(turns + 1):  # the first one fills the caches
+            for way, flags in ways.items():
+                target = output if given.is_dir() else output / "out.jpg"
+                runs[way].append(run_measured([*flags, f"--input={given}", f"--output={target}"]))
+        print(f"\n{name} of 12 MP by mobile.py's network, start to finish, in turns, of {turns}")
+        medians = {
+            way: {key: statistics.median(run[key] for run in measured[1:]) for key in measured[0]}
+            for way, measured in runs.items()
+        }
+        for way, median in medians.items():
+            print("{:<20}{seconds:>6.2f} s{cpu:>7.2f} CPU s, peak {peak_gb:.2f} GB".format(
+                way, **median
+            ))  # fmt: skip
+        ours = medians.pop("dped_jax.enhance")
+        best = min(medians.values(), key=operator.itemgetter("seconds"))
+        ratio = bar(ours["seconds"] / best["seconds"], "", most=0.7 if given.is_dir() else 0.95)
+        print(f"ratio {ratio}, {ours['cpu'] / best['cpu']:.2f} in CPU s")
+
+
+def by_onnxruntime(model: str, source: pathlib.Path, target: pathlib.Path) -> None:
+    """What a user would write to enhance a photograph or a folder with an exported file."""
+    import numpy as np
+    import onnxruntime
+    import pyvips
+
+    session = onnxruntime.InferenceSession(model)
+    integers = "uint8" in session.get_inputs()[0].type
+    for path in sorted(source.iterdir()) if source.is_dir() else [source]:
+        photo = pyvips.Image.new_from_file(str(path)).autorot().numpy()
+        photo = photo if integers else photo.astype(np.float32) / 255
+        (enhanced,) = session.run(None, {"photo": photo[None]})[0]
+        if not integers:
+            enhanced = np.uint8(np.round(np.clip(enhanced, 0, 1) * 255))
+        output = target / path.name if target.is_dir() else target
+        pyvips.Image.new_from_array(enhanced).write_to_file(str(output), Q=95)
+
+
 def measured_command() -> None:
-    """The command in this process, which then prints its CPU seconds and peak memory."""
+    """A command in this process, which then prints its CPU seconds and peak memory."""
     import atexit
     import runpy
 
@@ -162,6 +238,10 @@ def measured_command() -> None:
         print(json.dumps(measured), flush=True)
 
     atexit.register(report)
+    if sys.argv[1] == "--onnx":
+        model, source, target = (word.partition("=")[2] for word in sys.argv[2:])
+        by_onnxruntime(model, pathlib.Path(source), pathlib.Path(target))
+        return
     sys.argv = ["dped_jax.enhance", *sys.argv[2:]]
     runpy.run_module("dped_jax.enhance", run_name="__main__", alter_sys=True)
 
@@ -204,10 +284,11 @@ def main() -> None:
                       f"{run['seconds']:.0f} s", flush=True)  # fmt: skip
         if options.turns:
             print_mobile(root, options.photo, options.turns)
+            print_beside_onnxruntime(root, options.photo, options.turns)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--run"]:
+    if sys.argv[1:2] in (["--run"], ["--onnx"]):
         measured_command()
     else:
         main()

@@ -22,7 +22,9 @@ from absl import flags
 from dped_jax import checkpoint
 from dped_jax.base import command
 from dped_jax.base.errors import InputError
+from dped_jax.base.memory import keep_freed_memory
 from dped_jax.enhance import activations
+from dped_jax.enhance.photo_enhancer import keeps_activations
 from dped_jax.enhance.worker import (
     Settings,
     Worker,
@@ -31,6 +33,7 @@ from dped_jax.enhance.worker import (
     plan,
     use_compilation_cache,
 )
+from dped_jax.models.generator import make_generator
 
 
 def main(argv: list[str]) -> None:
@@ -47,6 +50,8 @@ def main(argv: list[str]) -> None:
     crop = parse_crop(FLAGS.crop) if FLAGS.crop else None
     source, target = pathlib.Path(FLAGS.input), pathlib.Path(FLAGS.output)
     config, variables, _ = checkpoint.load_generator(FLAGS.workdir, FLAGS.step)
+    if not keeps_activations(make_generator(config)):
+        keep_freed_memory()  # else the system clears each window's memory anew
     jobs = plan(source, target, FLAGS.overwrite or FLAGS.skip_existing)
     if FLAGS.skip_existing:
         num = len(jobs)

@@ -17,6 +17,7 @@ import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import flax.linen as nn
 import jax
 import ml_collections
 import numpy as np
@@ -41,6 +42,11 @@ def _run_whole(network, variables, images):
     return network.apply(variables, images)
 
 
+def keeps_activations(network: nn.Module) -> bool:
+    """Whether activations wait between sweeps: of deep networks with norms of the whole."""
+    return isinstance(network, Generator) and network.norm == "instance"
+
+
 class PhotoEnhancer:
     """Enhances photographs with a trained generator."""
 
@@ -51,8 +57,7 @@ class PhotoEnhancer:
         self._network = make_generator(config)
         self._device = device or jax.devices()[0]
         self._variables = jax.device_put({"batch_stats": {}} | dict(variables), self._device)
-        # Deep networks with norms of the whole photograph keep activations between sweeps.
-        self._by_section = isinstance(self._network, Generator) and self._network.norm == "instance"
+        self._by_section = keeps_activations(self._network)
         self._tile = TILE
 
     def whole(self, photo: np.ndarray) -> np.ndarray:
@@ -118,9 +123,8 @@ class PhotoEnhancer:
 
         with jax.default_device(self._device):
             if not self._by_section:
-                windows.enhance(
-                    self._network, self._variables, photo, write, on_progress, output.dtype
-                )
+                arguments = (self._network, self._variables, photo, write, on_progress)
+                windows.enhance(*arguments, dtype=output.dtype)
                 return output
             planes = []
             try:

@@ -34,7 +34,7 @@ from dped_jax.pixels import to_float, to_integers
 Tree = dict[str, Any]
 # Rows and columns of a window without its surroundings. A CPU is fastest while activations stay in
 # its caches; other devices want work enough for all their cores.
-SIDES = {"cpu": (256, 1024), "other": (1024, 2048)}
+SIDES = {"cpu": (256, 512), "other": (1024, 2048)}
 PENDING = 2  # windows that are computed while the result of the one before is taken
 
 
@@ -179,6 +179,7 @@ def enhance(
     photo: np.ndarray,
     write: Callable[[slice, slice, np.ndarray], None],
     on_progress: Callable[[float], None],
+    *,
     dtype: np.typing.DTypeLike = np.float32,
 ) -> None:
     """Enhances a photograph.

@@ -11,6 +11,7 @@ import pytest
 
 from dped_jax.enhance import windows
 from dped_jax.models.layers import Norm, WholeMean
+from dped_jax.models.unet import UNet
 
 
 class Toy(nn.Module):
@@ -66,6 +67,52 @@ def test_windows_equal_the_whole(toy, monkeypatch, size):
     photo = np.random.default_rng(size).integers(0, 256, (*size, 3), np.uint8)
     whole = network.apply(variables, np.float32(photo[None]) / 255)[0]
     np.testing.assert_allclose(enhanced(network, variables, photo), whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_integers_are_the_rounded_floats(toy, dtype):
+    network, variables = toy
+    shape, most = (40, 50, 3), np.iinfo(dtype).max
+    photo = np.random.default_rng(3).integers(0, most, shape, dtype, endpoint=True)
+    photo[:3] = np.array([0, most // 2, most])[:, None, None]
+    result = np.zeros(shape, dtype)
+
+    def write(rows, columns, part):
+        assert part.dtype == dtype
+        result[rows, columns] = part
+
+    windows.enhance(network, variables, photo, write, lambda share: None, dtype=dtype)
+    floats = enhanced(network, variables, photo)
+    assert floats.min() < -0.01  # highlights and shadows are clipped, not wrapped around
+    assert floats.max() > 1.01
+    # Two compiled programs may differ by the last bit, about 1e-7 of the range, near a half.
+    exact = np.clip(floats.astype(np.float64), 0, 1) * most
+    assert np.abs(result - exact).max() <= 0.5 + 1e-6 * most
+    np.testing.assert_array_equal(result[floats > 1.01], most)
+
+
+def test_the_first_sweep_of_the_unet_sees_the_thumbnail_alone(monkeypatch):
+    network = UNet(width=4)
+    photo = np.random.default_rng(4).integers(0, 256, (203, 310, 3), np.uint8)
+    variables = network.init(jax.random.PRNGKey(0), jnp.zeros((1, 8, 8, 3)))
+    variables = jax.tree.map(lambda x: x + 0.1, {"params": variables["params"]})
+    sizes = []
+    measure = windows._measure
+
+    def spy(network, variables, window, region, path):
+        sizes.append(window.shape)
+        return measure(network, variables, window, region, path)
+
+    monkeypatch.setattr(windows, "_measure", spy)
+    _, measured = windows.measure(network, variables, photo, lambda: None)
+    assert sizes == [(26, 39, 3)]  # of 203 x 310 pixels by 8 x 8, the last ones extended
+    images = np.float32(photo[None]) / 255
+    _, sown = network.apply(variables, images, mutable=["entering"])
+    (vectors,) = sown["entering"]["vector_mean"]["photo_input"]
+    mean = measured["batch_stats"]["vector_mean"]["photo"]["mean"]
+    assert vectors.std() > 1e-3
+    # Sums of about 300 products in float32 on the way, of values of order one.
+    np.testing.assert_allclose(mean, vectors.mean(axis=(0, 1, 2)), rtol=1e-5, atol=1e-5)
 
 
 def test_a_reach_that_is_too_short_shows(toy, monkeypatch):
