@@ -48,6 +48,17 @@ def browser():
 
 
 @pytest.fixture(scope="session")
+def made_up_files(tmp_path_factory) -> tuple[pathlib.Path, list]:
+    """A folder of one file of each kind that cameras and phones write, and their `Kind`s."""
+    import camera_files
+
+    folder, kinds = tmp_path_factory.mktemp("made_up_files"), camera_files.all_kinds()
+    for kind in kinds:
+        (folder / kind.name).write_bytes(kind.data)
+    return folder, kinds
+
+
+@pytest.fixture(scope="session")
 def tiny_data(tmp_path_factory) -> pathlib.Path:
     """data_dir of a TFDS dataset `custom`: 14 training, 3 validation and 3 test pairs."""
     root = tmp_path_factory.mktemp("tiny")
