@@ -55,7 +55,7 @@ def heic_kinds(height: int, width: int) -> list[Kind]:
     rgb, alpha = quantized(seen), opacity(height, width)
     plain = heic(rgb)
     limit = heif_limit(plain, seen)
-    make = functools.partial(Kind, truth=255 * seen, limit=limit, features="heic")
+    make = functools.partial(Kind, truth=255 * seen, limit=limit)
     return [
         make("heic_plain.heic", "8 bits, sRGB", plain),
         make("heic_named.jpg", "named .jpg", plain),
@@ -63,7 +63,7 @@ def heic_kinds(height: int, width: int) -> list[Kind]:
         *_heic_coloured(make, seen),
         *_heic_channels(make, seen, gray, alpha),
         *_heic_pieces(make, seen),
-        *_heic_damaged(plain),
+        *_heic_damaged(plain, heic(rgb, tile_size=64)),
     ]
 
 
@@ -81,14 +81,14 @@ def _heic_turned(make, height: int, width: int) -> list[Kind]:
                 row,
                 data,
                 stored=255 * laid,
-                features="heic turned",
+                features="turned",
                 result="turned upright",
             )
         )
     without_exif = parts.with_property(heic(quantized(scenes.laid(seen, 8))), b"irot", b"\1", True)
     only_exif = heic(quantized(seen), exif=b"Exif\0\0" + parts.exif(1))
     only_exif = parts.replaced(only_exif, b"\x01\x12\0\3\0\0\0\1\0\1", b"\x01\x12\0\3\0\0\0\1\0\6")
-    turned = "heic turned"
+    turned = "turned"
     return [
         *kinds,
         make(
@@ -117,7 +117,7 @@ def _heic_coloured(make, seen: np.ndarray) -> list[Kind]:
         make,
         limit=heif_limit(encoded, p3) - ROUNDING + CONVERTED,
         stored=255 * p3,
-        features="heic profile",
+        features="profile",
         result="converted to sRGB",
     )
     deep = {"mode": "RGB;16"}
@@ -148,14 +148,14 @@ def _heic_channels(make, seen: np.ndarray, gray: np.ndarray, alpha: np.ndarray) 
         ("alpha10", "alpha, 10 bits", 10, np.dstack([seen, alpha]), "RGBA;16", veiled),
     ):
         features = " ".join(word for word in ("gray", "alpha") if word in name)
-        features += " heic" + (bits > 8) * " deep"
+        features += "" + (bits > 8) * " deep"
         pillow_heif.options.SAVE_HDR_TO_12_BIT = bits == 12
         try:
             data = heic(quantized(image, 8 if bits == 8 else 16), mode)
         finally:
             pillow_heif.options.SAVE_HDR_TO_12_BIT = False
         fields = {"features": features, "bits": bits} | more
-        kinds.append(make(f"heif_{name}.heif", ("HEIC", special), data, **fields))
+        kinds.append(make(f"heif_{name}.heif", special, data, **fields))
     return kinds
 
 
@@ -174,7 +174,7 @@ def _heic_pieces(make, seen: np.ndarray) -> list[Kind]:
     # Width, height, and how far the middle is from that of all, as fractions (ISO/IEC 14496-12).
     fractions = (width, 1, height, 1, 16, 2, 8, 2)
     clap = b"".join(int(value).to_bytes(4, signed=True) for value in fractions)
-    features = "heic turned"
+    features = "turned"
     return [
         make("heic_tiles.heic", "tiles, as phones write", heic(rgb, tile_size=64)),
         make(
@@ -182,6 +182,7 @@ def _heic_pieces(make, seen: np.ndarray) -> list[Kind]:
             "several pictures",
             several.getvalue(),
             result="the primary one is read",
+            warning="2 pictures",
         ),
         make(
             "heic_clap.heic",
@@ -194,8 +195,8 @@ def _heic_pieces(make, seen: np.ndarray) -> list[Kind]:
     ]
 
 
-def _heic_damaged(plain: bytes) -> list[Kind]:
-    refuse = functools.partial(Kind, right=REFUSE, features="heic")
+def _heic_damaged(plain: bytes, tiles: bytes) -> list[Kind]:
+    refuse = functools.partial(Kind, right=REFUSE)
     row = "cut short, or without a picture"
     types = parts.box(b"ftyp", b"heic\0\0\0\0mif1heic")
     handler = parts.box(b"hdlr", bytes(8) + b"pict" + bytes(13))
@@ -208,6 +209,7 @@ def _heic_damaged(plain: bytes) -> list[Kind]:
             )
             for percent in (20, 50, 90)
         ),
+        refuse("heic_tiles_cut.heic", row, tiles[: len(tiles) * 7 // 10], refusal=CUT),
         refuse("heic_no_picture.heic", row, nothing),
         refuse("heic_types_only.heic", row, types),
     ]
@@ -222,13 +224,12 @@ def avif_kinds(height: int, width: int) -> list[Kind]:
         Kind,
         truth=255 * seen,
         limit=1.5 * _avif_error(plain, seen) + ROUNDING,
-        features="heic",
     )
     converted = functools.partial(
         make,
         limit=1.5 * _avif_error(encoded, p3) + CONVERTED,
         stored=255 * p3,
-        features="heic profile",
+        features="profile",
         result="converted to sRGB",
     )
     turned = []
@@ -242,7 +243,7 @@ def avif_kinds(height: int, width: int) -> list[Kind]:
                 "turned by irot and imir, whatever EXIF says",
                 avif(quantized(laid), exif=block),
                 stored=255 * laid,
-                features="heic turned",
+                features="turned",
                 result="turned upright",
             )
         )
@@ -261,7 +262,7 @@ def avif_kinds(height: int, width: int) -> list[Kind]:
             "alpha",
             avif(np.dstack([rgb, quantized(alpha)])),
             alpha=255 * alpha,
-            features="heic alpha",
+            features="alpha",
             result="read, alpha kept",
         ),
         make(
@@ -269,21 +270,19 @@ def avif_kinds(height: int, width: int) -> list[Kind]:
             "grayscale",
             avif(rgb[..., 0]),
             truth=255 * np.dstack([seen[..., 0]] * 3),
-            features="heic gray",
+            features="gray",
             result="read as RGB",
         ),
         make(
             "avif_10.avif",
             "10 bits",
             deep_avif(seen),
-            features="heic deep",
+            features="deep",
             bits=10,
             result="read, 16 bits kept",
         ),
         hdr_kind("avif_pq.avif", "AVIF", parts.with_property(deep_avif(pq), b"colr", nclx), pq),
-        Kind(
-            "avif_cut.avif", "cut short", plain[:-1000], right=REFUSE, refusal=CUT, features="heic"
-        ),
+        Kind("avif_cut.avif", "cut short", plain[:-1000], right=REFUSE, refusal=CUT),
     ]
 
 

@@ -122,6 +122,7 @@ def _coloured(height: int, width: int) -> list[Kind]:
                 stored=255 * image if is_converted else None,
                 features=is_converted * "profile" + (segments is r03_turned) * " turned",
                 result="converted to sRGB" if is_converted else "read",
+                warning="profile" if segments is damaged else "",
             )
         )
     return kinds
@@ -148,6 +149,7 @@ def _gray_and_inks(height: int, width: int) -> list[Kind]:
             "grayscale with a profile of RGB",
             parts.with_segments(encode(gray), *parts.profile_segments(profiles[0])),
             result="read as RGB, the profile passed over",
+            warning="profile",
         ),
         Kind(
             "jpeg_cmyk_icc.jpg",
@@ -240,11 +242,13 @@ def _odd(make, plain: bytes, rgb: np.ndarray) -> list[Kind]:
             "fill bytes, markers in comments",
             plain[:late] + comment + plain[late:],
         ),
-        make("jpeg_no_end.jpg", ending, without, result=text),
-        make("jpeg_no_end_zeros.jpg", ending, without + bytes(512), result=text),
-        make("jpeg_named.png", "named .png, .heic or .nef", plain),
-        make("jpeg_named.heic", "named .png, .heic or .nef", plain),
-        make("jpeg_named.nef", "named .png, .heic or .nef", plain),
+        make("jpeg_no_end.jpg", ending, without, result=text, warning="end marker"),
+        make(
+            "jpeg_no_end_zeros.jpg", ending, without + bytes(512), result=text, warning="end marker"
+        ),
+        make("jpeg_named_png.png", "named .png, .heic or .nef", plain),
+        make("jpeg_named_heic.heic", "named .png, .heic or .nef", plain),
+        make("jpeg_named_nef.nef", "named .png, .heic or .nef", plain),
     ]
 
 

@@ -28,11 +28,12 @@ class Kind:
       stored: what one reads that overlooks what is special; the limit tells it from the truth.
       alpha: (H, W) of [0, 255] where there is one.
       right: READ, REFUSE or EITHER.
-      features: words for what a command may refuse: gray, alpha, deep, raw, heic, turned, ...
+      features: words for what a command may refuse: gray, alpha, deep, turned, profile, cmyk, ...
       result: what becomes of it where it is read, for the docs.
       refusal: what a refusal by all commands has to say.
       bits: as stored.
       format: of the table of the docs.
+      warning: what the reader has to say beside the pixels.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Kind:
     refusal: str = ""
     bits: int = 8
     format: str = ""
+    warning: str = ""
 
 
 def levels(pixels: np.ndarray) -> np.ndarray:
@@ -78,14 +80,15 @@ def judge(kind: Kind, got: np.ndarray | str, may_refuse: frozenset[str] = frozen
     Args:
       kind: of the file.
       got: the pixels, or the line of the refusal.
-      may_refuse: features that the command does not take.
+      may_refuse: features and formats, in lower case, that the command does not take.
     """
     if isinstance(got, str):
         if "\n" in got.strip():
             return f"a refusal of several lines: {got!r}"
-        if kind.right == READ and not set(kind.features.split()) & may_refuse:
+        if kind.right == READ and not {*kind.features.split(), kind.format.lower()} & may_refuse:
             return f"refused, should be read: {got}"
-        is_named = kind.right != REFUSE or re.search(kind.refusal, got, re.IGNORECASE)
+        is_named = kind.right != REFUSE or kind.format.lower() in may_refuse
+        is_named = is_named or re.search(kind.refusal, got, re.IGNORECASE)
         return "" if is_named else f"refused without saying {kind.refusal!r}: {got}"
     if kind.right == REFUSE:
         return f"read, should be refused: {got.shape}"
@@ -107,7 +110,7 @@ def hdr_kind(name: str, kind: str, data: bytes, stored: np.ndarray) -> Kind:
     """Converted by the rule of the reader, or refused; never the numbers as they are."""
     return Kind(
         name,
-        (kind, "PQ or HLG"),
+        "PQ or HLG",
         data,
         stored=255 * stored,
         right=EITHER,

@@ -46,7 +46,13 @@ def webp_kinds(height: int, width: int) -> list[Kind]:
             features="alpha",
             result="read, alpha kept",
         ),
-        make("webp_frames.webp", "several frames", frames, result="the first is read"),
+        make(
+            "webp_frames.webp",
+            "several frames",
+            frames,
+            result="the first is read",
+            warning="animated",
+        ),
         Kind(
             "webp_cut.webp",
             "cut short",

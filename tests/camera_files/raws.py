@@ -12,7 +12,6 @@ from .scene import quantized
 
 # A mosaic lacks two of three values; within the parts of the scene they hardly differ.
 LIMIT = 6.0
-RAW = "raw"
 
 
 def dng(
@@ -64,8 +63,8 @@ def raw_kinds(height: int, width: int) -> list[Kind]:
     with_thumbnail = dng(seen, thumbnail=small)
     data_size = 2 * height * width
     refusal = "raw"
-    developed = {"truth": 255 * seen, "limit": LIMIT, "features": RAW, "result": "developed"}
-    without = {"right": REFUSE, "refusal": refusal, "features": RAW}
+    developed = {"truth": 255 * seen, "limit": LIMIT, "result": "developed"}
+    without = {"right": REFUSE, "refusal": refusal}
     row = "without its raw data"
     nikon = with_thumbnail.replace(b"Maker\0", b"NIKON\0", 1)
     version = struct.pack("<HHI", 50706, 1, 4)
@@ -82,5 +81,5 @@ def raw_kinds(height: int, width: int) -> list[Kind]:
         Kind("raw_named.jpg", "named .jpg", with_thumbnail, **developed | {"right": EITHER}),
         Kind("raw_no_data.dng", row, with_thumbnail[:-data_size], **without),
         Kind("raw_half_data.dng", row, with_thumbnail[: -data_size // 2], **without),
-        Kind("raw_no_data.nef", row, nikon[:-data_size], **without),
+        Kind("raw_no_data_nikon.nef", row, nikon[:-data_size], **without),
     ]

@@ -136,7 +136,13 @@ def tiff_kinds(height: int, width: int) -> list[Kind]:
             right=REFUSE,
             refusal="float",
         ),
-        make("tiff_pages.tif", "several pages", _pages(rgb, 255 - rgb), result="the first is read"),
+        make(
+            "tiff_pages.tif",
+            "several pages",
+            _pages(rgb, 255 - rgb),
+            result="the first is read",
+            warning="2 pages",
+        ),
         Kind(
             "tiff_cut.tif",
             "cut short",
