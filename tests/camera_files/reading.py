@@ -2,9 +2,9 @@
 
     python -m camera_files.reading FOLDER RESULTS WAY ...
 
-RESULTS/WAY/NAME.npy has the pixels of a file, NAME.txt the line of its refusal; NAME.tmp of a file
-that is being read stays where the process crashes. An exception that is no refusal is written to
-NAME.traceback. What is there already is not read again.
+RESULTS/WAY/NAME.npz has the pixels of a file and what else is known of it, NAME.txt the line of
+its refusal; NAME.tmp of a file that is being read stays where the process crashes. An exception
+that is no refusal is written to NAME.traceback. What is there already is not read again.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -21,18 +22,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MOST_SECONDS = 300
 
 
-def enhance(path: pathlib.Path) -> np.ndarray:
-    """`dped_jax.enhance`."""
-    from dped_jax.images import photo_files
+def enhance(path: pathlib.Path):
+    """`dped_jax.enhance`, and all that takes what the reader gives."""
+    from dped_jax.base import pictures
 
-    return photo_files.read(path).pixels
+    return pictures.read(path)
 
 
 def prepare(path: pathlib.Path) -> np.ndarray:
     """`data_builders.dped.prepare`."""
-    from data_builders.dped.prepare.photo_files import decode_photo
+    from data_builders.dped.prepare.photo_pairs import decode_photo
 
-    return decode_photo(path.read_bytes(), "phone", path.suffix)
+    return decode_photo(path.read_bytes(), "phone")
 
 
 def evaluate(path: pathlib.Path) -> np.ndarray:
@@ -47,7 +48,7 @@ def build(path: pathlib.Path) -> np.ndarray:
     import cv2
 
     from data_builders.dped.patch_files import patch_problem
-    from dped_jax.cli import InputError
+    from dped_jax.base.errors import InputError
 
     problem = patch_problem(path.read_bytes())
     if problem:
@@ -55,17 +56,17 @@ def build(path: pathlib.Path) -> np.ndarray:
     return cv2.imread(str(path), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
-WAYS: dict[str, Callable[[pathlib.Path], np.ndarray]] = {
+WAYS: dict[str, Callable[[pathlib.Path], Any]] = {
     function.__name__: function for function in (enhance, prepare, evaluate, build)
 }
 
 
 def refusals() -> tuple[type[Exception], ...]:
     """Exceptions that commands make one line of."""
-    from data_builders.dped.prepare.photo_files import PhotoError
-    from dped_jax.cli import InputError
+    from data_builders.dped.prepare.photo_pairs import PhotoError
+    from dped_jax.base.errors import InputError
 
-    return PhotoError, InputError, __import__("data_builders.dped.cli", fromlist=["x"]).InputError
+    return PhotoError, InputError
 
 
 def read_folder(folder: pathlib.Path, results: pathlib.Path, ways: Iterable[str]) -> None:
@@ -79,7 +80,7 @@ def read_folder(folder: pathlib.Path, results: pathlib.Path, ways: Iterable[str]
             mark = results / way / f"{path.name}.tmp"
             mark.touch()
             try:
-                np.save(results / way / f"{path.name}.npy", WAYS[way](path))
+                save(results / way / f"{path.name}.npz", WAYS[way](path))
             except kinds_of_refusal as error:
                 (results / way / f"{path.name}.txt").write_text(str(error))
             except Exception:
@@ -87,12 +88,29 @@ def read_folder(folder: pathlib.Path, results: pathlib.Path, ways: Iterable[str]
             mark.unlink()
 
 
+def save(path: pathlib.Path, picture: Any) -> None:
+    """Writes pixels, or a `Picture` with what the files here differ in."""
+    if isinstance(picture, np.ndarray):
+        np.savez(path, pixels=picture)
+        return
+    fields = {name: getattr(picture, name) for name in ("pixels", "bits", "gray", "format")}
+    fields |= {} if picture.alpha is None else {"alpha": picture.alpha}
+    np.savez(path, **fields, warnings="; ".join(picture.warnings))
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of reading a file: pixels, the line of a refusal, or how it went wrong."""
+    """What came of reading a file: pixels, the line of a refusal, or how it went wrong.
+
+    Attributes:
+      got: pixels, or the line; None where it crashed or was no refusal.
+      failure: how it went wrong.
+      fields: of the `Picture`, where it was one.
+    """
 
     got: np.ndarray | str | None
     failure: str = ""
+    fields: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def read_all(
@@ -131,8 +149,10 @@ def read_all(
 
 def outcome(results: pathlib.Path, name: str) -> Outcome:
     """What `read_folder` wrote of a file."""
-    if (results / f"{name}.npy").exists():
-        return Outcome(np.load(results / f"{name}.npy"))
+    if (results / f"{name}.npz").exists():
+        with np.load(results / f"{name}.npz") as file:
+            fields = {key: file[key] for key in file.files}
+        return Outcome(fields.pop("pixels"), fields=fields)
     if (results / f"{name}.txt").exists():
         return Outcome((results / f"{name}.txt").read_text())
     (path,) = results.glob(f"{name}.*")
