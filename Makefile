@@ -112,3 +112,4 @@ bench: $(VENV)/installed-dev
 
 stress: $(VENV)/installed-dev
 	$(RUN) benchmarks/stress.py
+	$(RUN) benchmarks/damage.py
