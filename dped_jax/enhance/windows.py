@@ -95,7 +95,7 @@ def _windows(
 
     They reach as far as the network does, and `beyond` pixels more.
     """
-    device = jax.config.jax_default_device
+    device = jax.config.values["jax_default_device"]
     sides = SIDES["cpu" if device is None or device.platform == "cpu" else "other"]
     axes = [
         split(length, side, network.reach + beyond, network.stride)

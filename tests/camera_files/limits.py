@@ -4,7 +4,7 @@
 MAY_REFUSE: dict[str, frozenset[str]] = {
     "enhance": frozenset(),
     "prepare": frozenset({"gray", "alpha", "deep"}),
-    "evaluate": frozenset({"alpha"}),
+    "evaluate": frozenset(),
     "build": frozenset(
         {"gray", "alpha", "deep", "turned", "profile", "cmyk"}
         | {"tiff", "webp", "heic", "avif", "camera raw", "others"}
@@ -14,6 +14,6 @@ MAY_REFUSE: dict[str, frozenset[str]] = {
 MAY_REFUSE_SHARED: dict[str, frozenset[str]] = {
     "enhance": frozenset({"pq"}),
     "prepare": frozenset({"gray", "alpha", "deep", "small", "pq"}),
-    "evaluate": frozenset({"alpha", "pq"}),
+    "evaluate": frozenset({"pq"}),
     "build": frozenset({"any"}),
 }

@@ -38,9 +38,9 @@ def prepare(path: pathlib.Path) -> np.ndarray:
 
 def evaluate(path: pathlib.Path) -> np.ndarray:
     """`dped_jax.evaluate`."""
-    from dped_jax.images.folders import read_image
+    from dped_jax.base.pictures import read_pixels
 
-    return read_image(path)
+    return read_pixels(path)
 
 
 def build(path: pathlib.Path) -> np.ndarray:
