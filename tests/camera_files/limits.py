@@ -6,7 +6,7 @@ MAY_REFUSE: dict[str, frozenset[str]] = {
     "prepare": frozenset({"gray", "alpha", "deep"}),
     "evaluate": frozenset(),
     "build": frozenset(
-        {"gray", "alpha", "deep", "turned", "profile", "cmyk"}
+        {"gray", "alpha", "deep", "turned", "profile", "cmyk", "palette"}
         | {"tiff", "webp", "heic", "avif", "camera raw", "others"}
     ),
 }

@@ -66,7 +66,12 @@ def png_kinds(height: int, width: int) -> list[Kind]:
             features="alpha deep",
         ),
         make(
-            "png_palette.png", "palette", parts.png(indices, palette=palette), truth=shown, limit=0
+            "png_palette.png",
+            "palette",
+            parts.png(indices, palette=palette),
+            truth=shown,
+            limit=0,
+            features="palette",
         ),
         veiled(
             "png_palette_trns.png",

@@ -24,6 +24,7 @@ REASONS = {
     r"not a JPEG or PNG": "only JPEG and PNG",
     r"alpha": "has alpha",
     r"gray": "grayscale",
+    r"palette": "has a palette",
     r"CMYK": "CMYK without a profile",
     r"float": "floating-point values",
     r"PQ|HLG|HDR": "HDR",
