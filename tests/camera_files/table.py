@@ -22,6 +22,7 @@ WRONG = "WRONG"
 REASONS = {
     r"\d+ ?x ?\d+ pixels, not": "only of 100 x 100 pixels",
     r"not a JPEG or PNG": "only JPEG and PNG",
+    r"other colours": "not stored as upright sRGB",
     r"alpha": "has alpha",
     r"gray": "grayscale",
     r"palette": "has a palette",
@@ -30,7 +31,6 @@ REASONS = {
     r"PQ|HLG|HDR": "HDR",
     r"\d+ bits|16-bit": "more than 8 bits",
     r"raw": "raw data missing",
-    r"turned|Orientation": "not upright",
     r"profile|sRGB|P3": "not sRGB",
     r"cut short|damaged|truncated": "damaged",
     r"empty": "empty",
@@ -45,7 +45,8 @@ def happening(way: str, kind: Kind, outcome: Outcome) -> str:
     if problem:
         return f"{WRONG}: {problem}"
     if not isinstance(outcome.got, str):
-        return kind.result
+        alpha = "alpha left out" if way == "evaluate" else "alpha kept"
+        return kind.result.replace("alpha kept", alpha)
     words = (said for said in REASONS if re.search(said, outcome.got.split(": ", 1)[-1], re.I))
     reason = REASONS.get(next(words, ""), "")
     return f"refused: {reason}" if reason else "refused"
