@@ -29,6 +29,8 @@ class Jpeg:
       height_at: position of the height in the file.
       num_scans: 1 unless it is progressive, or coded channel by channel.
       arithmetic: whether it is coded by arithmetic, in which nobody can see that data are missing.
+      scans: their number.
+      height_at: where the height is written, if all channels have as many rows as the picture.
       end: position behind the picture's end marker, or where coded data end for another reason.
       has_end: whether there is an end marker.
       is_complete: whether the scans hold all bits of all coefficients.
@@ -43,6 +45,8 @@ class Jpeg:
     height_at: int = 0
     num_scans: int = 0
     arithmetic: bool = False
+    scans: int = 0
+    height_at: int = 0
     end: int = 0
     has_end: bool = False
     is_complete: bool = False
@@ -71,8 +75,10 @@ def walk(data: bytes) -> Jpeg:
             jpeg.block_rows = 8 * max((factors & 15 for factors in body[7::3]), default=0)
             progressive, jpeg.arithmetic = code in _PROGRESSIVE, code in _ARITHMETIC
             missing = {component: [14] * 64 for component in body[6::3]}
+            rows_are_whole = all(sampling & 15 == 1 for sampling in body[7::3])
+            jpeg.height_at = position - len(body) + 1 if rows_are_whole else 0
         elif code == 0xDA:
-            jpeg.num_scans += 1
+            jpeg.scans += 1
             _note_scan(body, progressive, missing)
         else:
             _note_metadata(code, body, jpeg.metadata, parts)
@@ -127,6 +133,19 @@ def _note_scan(header: bytes, progressive: bool, missing: dict[int, list[int]]) 
         for coefficient in range(first, last + 1):
             if component in missing:
                 missing[component][coefficient] = min(missing[component][coefficient], bits)
+
+
+def with_more_rows(data: bytes, jpeg: Jpeg) -> bytes:
+    """The picture as if a row of blocks more followed, for decoders that look back at warnings.
+
+    libvips looks before each 8 rows whether there were warnings, so that it would never tell those
+    of the last ones. Where one row of blocks needs no other, rows that are missing change nothing
+    above them.
+    """
+    height = (jpeg.height + 7) // 8 * 8 + 8
+    if not jpeg.height_at or jpeg.scans != 1 or jpeg.arithmetic or height > 65500:
+        return data
+    return data[: jpeg.height_at] + height.to_bytes(2) + data[jpeg.height_at + 2 :]
 
 
 def without_padding(data: bytes) -> bytes:

@@ -6,6 +6,7 @@ take: by itself it takes others, for JPEG with a gain map, camera raw, SVG or PD
 
 import functools
 import io
+import logging
 import struct
 from typing import Any
 
@@ -85,26 +86,28 @@ def _open_jpeg(data: bytes) -> Stored:
         data = jpeg_segments.without_padding(data)
     if not jpeg.is_complete or (jpeg.arithmetic and not jpeg.has_end):
         raise ValueError("scans are missing")
-    image = _jpeg_image(data, "warning")
+    image = _jpeg_image(jpeg_segments.with_more_rows(data, jpeg), "warning")
 
     def decode() -> np.ndarray:
         try:
-            return pixels_of(_with_end_checked(image, data, jpeg))[: image.height]
+            return pixels_of(image)[: jpeg.height]
         except pyvips.Error as error:
             complaints = [line for line in str(error).splitlines() if "VipsJpeg" in line]
-            if not complaints or not all(any(s in line for s in _HARMLESS) for line in complaints):
+            if not complaints or not any(what in complaints[-1] for what in _HARMLESS):
                 raise
             return pixels_of(_jpeg_image(data, "error"))
 
-    metadata = jpeg.metadata
-    return from_vips(
-        "jpeg",
-        image,
-        decode=decode,
-        metadata=metadata,
-        warnings=warnings,
-        **_by_exif(metadata.get("exif")),
+    by_exif = _by_exif(jpeg.metadata.get("exif"))
+    stored = from_vips(
+        "jpeg", image, decode=decode, metadata=jpeg.metadata, warnings=warnings, **by_exif
     )
+    stored.height = jpeg.height
+    return stored
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return "VipsJpeg" not in message and "read gave" not in message
 
 
 def _with_end_checked(image: pyvips.Image, data: bytes, jpeg: jpeg_segments.Jpeg) -> pyvips.Image:
@@ -122,6 +125,8 @@ def _with_end_checked(image: pyvips.Image, data: bytes, jpeg: jpeg_segments.Jpeg
 
 
 def _jpeg_image(data: bytes, fail_on: str) -> pyvips.Image:
+    # What libjpeg complains of is judged here, and not to be logged as well.
+    logging.getLogger("pyvips").addFilter(_is_of_others)
     return pyvips.Image.jpegload_buffer(data, fail_on=fail_on, access="sequential")
 
 

@@ -186,6 +186,28 @@ DAMAGED = {
 }
 
 
+@pytest.mark.parametrize("restarts", [0, 3])
+@pytest.mark.parametrize("sampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("height", [96, 97, 104])
+def test_jpeg_that_lacks_its_very_end(height, sampling, restarts, caplog):
+    noise = np.random.default_rng(0).integers(0, 256, (height, 64, 3), np.uint8)
+    options = {"subsampling": sampling, "restart_marker_blocks": restarts}
+    data = encoded(noise, "JPEG", quality=90, **options)
+    truth = np.asarray(Image.open(io.BytesIO(data)))
+    np.testing.assert_array_equal(pictures.read(data).pixels, truth)
+    for missing in range(10, 60, 7):
+        with pytest.raises(InputError, match="damaged or cut short"):
+            pictures.read(data[:-missing] + b"\xff\xd9")
+    assert not caplog.records
+
+
+def test_heic_and_avif_that_are_cut():
+    for data in (heic(RGB, "RGB"), encoded(RGB, "AVIF", quality=90)):
+        for length in (len(data) - 60, len(data) // 2, 60):
+            with pytest.raises(InputError):
+                pictures.read(data[:length])
+
+
 @pytest.mark.parametrize("name", DAMAGED)
 def test_damaged_files_are_refused(name):
     with pytest.raises(InputError, match=r"^a name: damaged or cut short; [^\n]+$"):
