@@ -25,9 +25,6 @@ class Jpeg:
       height, width: of the picture as stored; 0 where the file says none.
       bits: of a sample.
       channels: 1, 3 or 4.
-      block_rows: rows of a row of blocks: 8, or 16 where chroma has half the rows.
-      height_at: position of the height in the file.
-      num_scans: 1 unless it is progressive, or coded channel by channel.
       arithmetic: whether it is coded by arithmetic, in which nobody can see that data are missing.
       scans: their number.
       height_at: where the height is written, if all channels have as many rows as the picture.
@@ -41,9 +38,6 @@ class Jpeg:
     width: int = 0
     bits: int = 8
     channels: int = 0
-    block_rows: int = 0
-    height_at: int = 0
-    num_scans: int = 0
     arithmetic: bool = False
     scans: int = 0
     height_at: int = 0
@@ -71,8 +65,6 @@ def walk(data: bytes) -> Jpeg:
         position += 2 + len(body)
         if code in _FRAMES and len(body) >= 6:
             jpeg.bits, jpeg.height, jpeg.width, jpeg.channels = struct.unpack_from(">BHHB", body)
-            jpeg.height_at = position - len(body) + 1
-            jpeg.block_rows = 8 * max((factors & 15 for factors in body[7::3]), default=0)
             progressive, jpeg.arithmetic = code in _PROGRESSIVE, code in _ARITHMETIC
             missing = {component: [14] * 64 for component in body[6::3]}
             rows_are_whole = all(sampling & 15 == 1 for sampling in body[7::3])

@@ -110,20 +110,6 @@ def _is_of_others(record: logging.LogRecord) -> bool:
     return "VipsJpeg" not in message and "read gave" not in message
 
 
-def _with_end_checked(image: pyvips.Image, data: bytes, jpeg: jpeg_segments.Jpeg) -> pyvips.Image:
-    """The picture and perhaps rows below it, so that missing data of its last rows are told, too.
-
-    libvips looks at libjpeg's warnings before it reads 8 rows, so never at those of the last 8: the
-    picture is said to be taller, and 8 more are read. Where chroma has half the rows, which depend
-    on those below, libjpeg reads ahead by itself.
-    """
-    if jpeg.block_rows != 8 or jpeg.num_scans != 1 or jpeg.arithmetic or jpeg.height > 65_000:
-        return image
-    at, rows = jpeg.height_at, -(-image.height // 8) * 8
-    taller = data[:at] + (image.height + 64).to_bytes(2) + data[at + 2 :]
-    return _jpeg_image(taller, "warning").crop(0, 0, image.width, rows + 8)
-
-
 def _jpeg_image(data: bytes, fail_on: str) -> pyvips.Image:
     # What libjpeg complains of is judged here, and not to be logged as well.
     logging.getLogger("pyvips").addFilter(_is_of_others)
