@@ -5,6 +5,7 @@ as long. Images and features are (N, H, W, C).
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -34,6 +35,35 @@ def _folded(rows: Any, columns: Any, _: None, gradient: jax.Array) -> tuple[jax.
 
 
 extend.defvjp(lambda x, rows, columns: (extend(x, rows, columns), None), _folded)
+
+
+def conv_of_extended(
+    x: jax.Array, kernel: jax.Array, strides: Sequence[int], padding: Any, **options: Any
+) -> jax.Array:
+    """A 3x3 convolution of what is extended by one pixel all around, without making that.
+
+    Making it takes a pass or two over memory, a fifth of the time of a small network on a CPU. Here
+    zeros are padded, and the outermost pixels of the result are computed once more, from strips.
+
+    Args:
+      x: (N, H, W, C), sides even where strides are 2.
+      kernel: (3, 3, C, features).
+      strides: 1 or 2 in both directions.
+      padding: of one pixel on all sides.
+      **options: of `lax.conv_general_dilated`.
+    """
+    conv = functools.partial(lax.conv_general_dilated, rhs=kernel, **options)
+    result = conv(lhs=x, window_strides=strides, padding=padding)
+    for axis, size in ((1, x.shape[1]), (2, x.shape[2])):
+        for is_last in (False, True)[: 2 if strides[0] == 1 else 1]:
+            start, end = (max(size - 2, 0), size) if is_last else (0, min(2, size))
+            outside = (1, 1) if size == 1 else (1 - is_last, 0 + is_last)
+            sides = (outside, (1, 1)) if axis == 1 else ((1, 1), outside)
+            strip = extend(lax.slice_in_dim(x, start, end, axis=axis), *sides)
+            border = conv(lhs=strip, window_strides=strides, padding="VALID")
+            at = result.shape[axis] - 1 if is_last else 0
+            result = lax.dynamic_update_slice_in_dim(result, border, at, axis)
+    return result
 
 
 def _doubled(x: jax.Array, axis: int) -> jax.Array:

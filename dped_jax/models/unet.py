@@ -17,7 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from dped_jax.kernels.resampling import extend, upsample
+from dped_jax.kernels.resampling import conv_of_extended, extend, upsample
 from dped_jax.models.layers import BIAS_INIT, Conv, WholeMean
 
 THUMBNAIL = 8  # pixels of the image to one of its thumbnail, in each direction
@@ -110,6 +110,9 @@ class UNet(nn.Module):
 
         def conv(name: str, x: jax.Array, features: int, **options: Any) -> jax.Array:
             given = {"kernel_init": self.kernel_init, "bias_init": BIAS_INIT, "dtype": self.dtype}
+            if self.measured:  # no gradient is asked for
+                given |= {"padding": (1, 1), "conv_general_dilated": conv_of_extended}
+                return Conv(features, (3, 3), name=name, **given | options)(x)
             layer = Conv(features, (3, 3), padding="VALID", name=name, **given | options)
             return layer(extend(x, (1, 1), (1, 1)))
 
