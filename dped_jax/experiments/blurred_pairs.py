@@ -109,39 +109,28 @@ def draw(shown: Sequence[dict[str, Any]], pictures: Sequence[Sequence[np.ndarray
     return sheets.grid(COLUMNS, rows)
 
 
+def remaining_share(pair: dict[str, Any]) -> str:
+    """How much of a difference, "mse", remains after the blur, "color"."""
+    return f"{pair['color'] / pair['mse']:.0%}" if pair["mse"] else "(identical)"
+
+
 def make_page(result: dict[str, Any], sheet: np.ndarray) -> str:
     """The page of results.json and the sheet."""
-    mse, color = result["mse"], result["color"]
     note = (
         f"Over {len(result['pairs'])} pairs the mean squared difference of phone and DSLR is"
-        f" {mse:.4f} before the blur and {color:.4f} after it: {_share(mse, color)} remain, the"
-        " coarse part, of brightness, contrast and colour, which the loss is to compare."
+        f" {result['mse']:.4f} before the blur and {result['color']:.4f} after it:"
+        f" {remaining_share(result)} remain, the coarse part, of brightness, contrast and colour,"
+        " which the loss is to compare."
     )
-    about = web_page.paragraphs(
-        "Gaussian blur of sigma 3 (eq. 4) with zeros around the picture, as the loss has it: both"
-        " pictures darken at their borders, and differences count less there. Of a difference that"
-        f" is the same everywhere {result['uniform_remains']:.0%} remain.",
-        "The kernel is normalised to sum 1. With the printed A = 0.053 it sums to 2.99: the"
-        " pictures would be 2.99 times as bright, the loss 9 times as large.",
+    return web_page.render(
+        "blurred_pairs",
+        TITLE,
+        note,
+        result=result,
+        columns=COLUMNS,
+        sheet=sheet,
+        remaining_share=remaining_share,
     )
-    rows = [
-        [pair["name"], f"{pair['mse']:.5f}", f"{pair['color']:.5f}", _share(**pair)]
-        for pair in result["pairs"]
-        if pair["shown"]
-    ]
-    rows.append([f"mean of {len(result['pairs'])}", f"{mse:.5f}", f"{color:.5f}"])
-    rows[-1].append(_share(mse, color))
-    header = ["pair", "MSE", "MSE after the blur", "remains"]
-    caption = "Mean squared difference of phone and DSLR, values in [0, 1]"
-    drawn = web_page.picture(
-        "Pairs, evenly chosen", f"Rows of patches: {'; '.join(COLUMNS)}", sheet, scroll=True
-    )
-    sections = {"Pairs": drawn, "How": about, "Distances": web_page.table(caption, header, rows)}
-    return web_page.page(TITLE, note, sections)
-
-
-def _share(mse: float, color: float, **_) -> str:
-    return f"{color / mse:.0%}" if mse else "(identical)"
 
 
 def main(argv: list[str]) -> None:

@@ -4,7 +4,6 @@ What depends on the machine is measured once for a table and kept in its measure
 command finds it there again, and measures anew what was deleted from it.
 """
 
-import io
 import json
 import math
 import pathlib
@@ -12,17 +11,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import cv2
 import jax
-import matplotlib.figure
 import numpy as np
+from matplotlib.figure import Figure
 
 from dped_jax import checkpoint
 from dped_jax.base.files import write_atomically
 from dped_jax.enhance.photo_enhancer import load_enhancer
 from dped_jax.experiments.multiply_adds import macs_per_pixel
 from dped_jax.models.generator import make_generator
-from dped_jax.pages.web_page import COLOURS
+from dped_jax.pages.charts import COLOURS
 from dped_jax.train.metrics_writer import read_metrics
 
 PHOTO = (3000, 4000)  # pixels, of the photograph whose time is taken
@@ -97,7 +95,7 @@ def measure_costs(
     return {column: ways[column]() for column in columns}
 
 
-def draw(title: str, methods: dict[str, dict[str, Any]]) -> np.ndarray | None:
+def draw(title: str, methods: dict[str, dict[str, Any]]) -> Figure | None:
     """Draws scores against multiply-adds a pixel, which are on a logarithmic axis.
 
     Args:
@@ -106,7 +104,7 @@ def draw(title: str, methods: dict[str, dict[str, Any]]) -> np.ndarray | None:
         drawn, with a line from the lowest to the highest of several runs.
 
     Returns:
-      (H, W, 3) uint8 RGB; None where no method has multiply-adds.
+      A chart; None where no method has multiply-adds.
     """
     known = {
         name: method
@@ -115,7 +113,7 @@ def draw(title: str, methods: dict[str, dict[str, Any]]) -> np.ndarray | None:
     }
     if not known:
         return None
-    figure = matplotlib.figure.Figure(figsize=(12, 6), dpi=100, layout="constrained")
+    figure = Figure(figsize=(12, 6), dpi=100, layout="constrained")
     figure.suptitle(title)
     for axes, (score, label) in zip(figure.subplots(1, 2), QUALITIES.items(), strict=True):
         for trained, kind, marker, colour, slant in KINDS:
@@ -139,6 +137,4 @@ def draw(title: str, methods: dict[str, dict[str, Any]]) -> np.ndarray | None:
         axes.margins(x=0.3, y=0.4)  # room for names
         axes.grid(alpha=0.3)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(KINDS))
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    return cv2.imdecode(np.frombuffer(content.getvalue(), np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+    return figure

@@ -18,7 +18,7 @@ from dped_jax import check_config, config_files
 from dped_jax.base import command
 from dped_jax.base.memory import keep_freed_memory
 from dped_jax.experiments import training
-from dped_jax.pages import outputs, web_page
+from dped_jax.pages import charts, outputs, web_page
 from dped_jax.train.metrics_writer import read_metrics
 
 TITLE = "Telling phone from DSLR patches (section 3.1.2)"
@@ -57,31 +57,14 @@ def summarize(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> di
 
 def make_page(results: dict[str, Any]) -> str:
     """The report of what `summarize` gives."""
-    header = ["network", "steps", "final accuracy", "best", "training batches", "paper"]
-    rows = []
-    for model in results["models"].values():
-        published = "not given"
-        if model["published"]:
-            published = "{:.0%} after {} steps".format(*model["published"])
-        values = (model["final_accuracy"], model["best_accuracy"], model["train"][-1][1])
-        percentages = [f"{value:.1%}" for value in values]
-        rows.append([model["title"], str(model["num_steps"]), *percentages, published])
-    batch_sizes = sorted({model["batch_size"] for model in results["models"].values()})
-    caption = (
-        f"Accuracy on held-out patches of {results['phone']}; batches of "
-        f"{' and '.join(map(str, batch_sizes))}; chance is 50 %"
-    )
+    models = results["models"]
     curves = {
-        label: web_page.line_chart(
-            label,
-            "accuracy",
-            {model["title"]: model[group] for model in results["models"].values()},
-        )
+        label: charts.line_chart("accuracy", {m["title"]: m[group] for m in models.values()})
         for group, label in (("held_out", "Held-out patches"), ("train", "Training batches"))
     }
-    charts = f'<div class="charts">{"".join(curves.values())}</div>'
-    sections = {"Accuracy": web_page.table(caption, header, rows), "By iteration": charts}
-    return web_page.page(TITLE, "", sections)
+    return web_page.render(
+        "discriminators", TITLE, models=models, phone=results["phone"], curves=curves
+    )
 
 
 def run(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
@@ -100,7 +83,10 @@ def run(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
     header = ["model", "patches", "step", "accuracy"]
     outputs.write_csv(output_dir / "accuracies.csv", header, rows)
     curves = {model["title"]: model["held_out"] for model in results["models"].values()}
-    outputs.write_plot(output_dir / "accuracies.png", TITLE, "iterations", "accuracy", curves)
+    figure = charts.line_chart(
+        "accuracy", curves, x_label="iterations", title=TITLE, size=charts.LARGE
+    )
+    outputs.write_chart(output_dir / "accuracies.png", figure)
     outputs.write_report(output_dir, results, make_page(results))
     for model in results["models"].values():
         print(f"{model['final_accuracy']:6.1%} after {model['num_steps']} steps: {model['title']}")

@@ -127,26 +127,23 @@ def run(workdir: pathlib.Path, folders: dict[str, pathlib.Path], output_dir: pat
     header = ["photo", *(f"{name}_{key}" for name in COLUMNS for key in keys)]
     lines = [[p["name"], *(p[name].get(k) for name in COLUMNS for k in keys)] for p in photos]
     outputs.write_csv(output_dir / "photos.csv", header, lines)
-    table = [
-        [COLUMNS[name], f"{means[name]['brightness']:.4f}"]
-        + [
-            f"{means[name][key]:{form}}" if key in means[name] else ""
-            for key, form in SCORES.items()
-        ]
-        for name in COLUMNS
-    ]
-    caption = f"Means over {len(photos)} photographs, cut into windows of {PATCH_SIZE} pixels"
     mean, low, high = means["brighter"]
-    said = "Brightness in one go minus window by window, of 1: "
-    said += f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
-    scores = web_page.table(caption, ["", *keys], table) + web_page.paragraphs(said)
-    shown_page = web_page.picture(
-        "The first photographs", "Rows of photographs", picture, scroll=True
+    brighter = "Brightness in one go minus window by window, of 1: "
+    brighter += f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    page = web_page.render(
+        "photo_statistics",
+        TITLE,
+        means=means,
+        columns=COLUMNS,
+        scores=SCORES,
+        num_photos=len(photos),
+        window=PATCH_SIZE,
+        brighter=brighter,
+        sheet=picture,
     )
     results = {"experiment": TITLE, "workdir": str(workdir), "step": step, "means": means}
-    page = web_page.page(TITLE, "", {"Scores": scores, "Photographs": shown_page})
     outputs.write_report(output_dir, results | {"photos": photos}, page)
-    print(f"{said}\nreport: {output_dir}/report.html")
+    print(f"{brighter}\nreport: {output_dir}/report.html")
 
 
 def main(argv: list[str]) -> None:

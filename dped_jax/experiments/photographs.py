@@ -133,41 +133,24 @@ def score(shown: Pictures) -> dict[str, dict[str, float | None]]:
     }
 
 
-def score_table(scores: dict[str, dict[str, float | None]]) -> str:
-    """The table of what `score` gives; "" of nothing."""
-    if not scores:
-        return ""
+def score_table(scores: dict[str, dict[str, float | None]]) -> list[list[str]]:
+    """The rows of a table of what `score` gives, the header first; none of nothing."""
     rows = [
-        [
-            name,
-            *("identical" if v is None else f"{v:{SCORES[k][1]}}" for k, v in values.items()),
-        ]
+        [name, *("identical" if v is None else f"{v:{SCORES[k][1]}}" for k, v in values.items())]
         for name, values in scores.items()
     ]
-    caption = "Against the DSLR's photograph, of equal size, protocol pirm"
-    return web_page.table(caption, ["", *(label for label, _ in SCORES.values())], rows)
+    return [["", *(label for label, _ in SCORES.values())], *rows] if rows else []
 
 
-def photograph_section(stem: str, shown: Pictures, side: int) -> str:
-    """Sliders from a photograph to the other columns; those of another size as they are."""
-    before, parts = shown[INPUT], ""
-    small = sheets.fit(before, side, side)
-    for name, after in shown.items():
-        if name == INPUT:
-            continue
-        if after is None:
-            parts += web_page.paragraphs(f"{name}: no picture of this photograph.")
-        elif after.shape == before.shape:
-            pair = (small, sheets.fit(after, side, side))
-            parts += web_page.comparison(f"{stem}, {name}", *pair, (INPUT, name))
-        else:
-            size = f"{after.shape[1]}x{after.shape[0]}"
-            caption = f"{stem}, {name}: of another size ({size}), shown by itself"
-            fitted = sheets.fit(after, side, side)
-            parts += web_page.picture(caption, f"{stem}, {name}", fitted, "jpeg")
-    if not any(x is not None and x.shape == before.shape for k, x in shown.items() if k != INPUT):
-        parts = web_page.picture(f"{stem}, {INPUT}", f"{stem}, {INPUT}", small, "jpeg") + parts
-    return parts
+def section(stem: str, pictures: Pictures, scores: list[list[str]], side: int) -> dict[str, Any]:
+    """What the page shows of a photograph: pictures by column, shrunk, and their sizes."""
+    there = {name: image for name, image in pictures.items() if image is not None}
+    return {
+        "stem": stem,
+        "pictures": pictures | {name: sheets.fit(x, side, side) for name, x in there.items()},
+        "sizes": {name: image.shape[1::-1] for name, image in there.items()},
+        "scores": scores,
+    }
 
 
 def read_pictures(paths: dict[str, pathlib.Path | None], crop: Crop | None) -> Pictures:
@@ -186,17 +169,6 @@ def read_pictures(paths: dict[str, pathlib.Path | None], crop: Crop | None) -> P
                 pixels = pixels[window_of(crop, *size[:2])]
         pictures[name] = pixels
     return pictures
-
-
-def make_page(contact_sheet: np.ndarray, sections: dict[str, str], lines: Sequence[str]) -> str:
-    """The page: the contact sheet, photographs by name, and what is missing."""
-    missing = web_page.paragraphs(*lines) if lines else web_page.paragraphs("Nothing is missing.")
-    drawn = web_page.picture(
-        "All photographs", "Rows of photographs, columns of methods", contact_sheet, scroll=True
-    )
-    note = "Pictures are missing or left out: the end of this page lists them." if lines else ""
-    parts = {"Contact sheet": drawn, **sections, "Missing pictures": missing}
-    return web_page.page(TITLE, note, parts)
 
 
 def main(argv: list[str]) -> None:
@@ -223,13 +195,12 @@ def main(argv: list[str]) -> None:
             columns[name], steps[name] = enhance_photos(photos, path, output_dir / name)
 
     order = [*methods, *([TARGET] if FLAGS.dslr_dir else [])]
-    sections, rows, scores = {}, [], {}
+    sections, rows, scores = [], [], {}
     for stem, path in photos.items():
         others = {name: columns[name].get(stem) for name in order}
         shown = read_pictures({INPUT: path, **others}, crop)
         scores[stem] = score(shown)
-        section = photograph_section(stem, shown, FLAGS.page_side)
-        sections[stem] = section + score_table(scores[stem])
+        sections.append(section(stem, shown, score_table(scores[stem]), FLAGS.page_side))
         cells = [x if x is None else sheets.fit(x, THUMBNAIL, THUMBNAIL) for x in shown.values()]
         rows.append((stem, cells))
     contact_sheet = sheets.grid([INPUT, *order], rows)
@@ -239,7 +210,11 @@ def main(argv: list[str]) -> None:
     }
     result |= {"dslr_dir": FLAGS.dslr_dir, "missing": lines, "scores": scores}
 
-    outputs.write_report(output_dir, result, make_page(contact_sheet, sections, lines))
+    note = "Pictures are missing or left out: the end of this page lists them." if lines else ""
+    page = web_page.render(
+        "photographs", TITLE, note, contact_sheet=contact_sheet, photos=sections, missing=lines
+    )
+    outputs.write_report(output_dir, result, page)
     outputs.write_picture(output_dir / "contact_sheet.png", contact_sheet)
     print("\n".join([*lines, f"{len(photos)} photographs (report: {output_dir}/report.html)"]))
 

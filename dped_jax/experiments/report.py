@@ -10,7 +10,6 @@ theirs are.
 import pathlib
 import re
 from collections.abc import Sequence
-from html import escape
 
 from absl import flags
 
@@ -22,8 +21,8 @@ from dped_jax.pages import web_page
 TITLE = "DSLR-quality photos: the paper's experiments"
 
 
-def read_page(run: pathlib.Path) -> tuple[str, str]:
-    """Title and content of the report.html of an experiment, headings one level lower.
+def read_page(run: pathlib.Path) -> dict[str, str]:
+    """Name of a run, and title and content of its report.html, headings one level lower.
 
     Raises:
       InputError: there is none, or somebody else wrote it.
@@ -31,21 +30,16 @@ def read_page(run: pathlib.Path) -> tuple[str, str]:
     path = run / "report.html"
     if not path.is_file():
         raise InputError(f"--runs: {path}: no such file; an experiment's command writes it")
-    found = re.search(r"<main><h1>(.*?)</h1>(.*)</main>", path.read_text(), re.DOTALL)
-    if not found:
+    page = re.search(r"<main><h1>(.*?)</h1>(.*)</main>", path.read_text(), re.DOTALL)
+    if not page:
         raise InputError(f"--runs: {path}: not the page of an experiment")
-    title, content = found.groups()
-    return title, re.sub(r"<(/?)h2>", r"<\1h3>", content)
+    title, content = page.groups()
+    return {"name": run.name, "title": title, "content": re.sub("<(/?)h2>", r"<\1h3>", content)}
 
 
 def combine(runs: Sequence[pathlib.Path]) -> str:
     """One page of the reports of several runs, with a list of them at its beginning."""
-    listed, parts = "", ""
-    for k, run in enumerate(runs):
-        title, content = read_page(run)
-        listed += f'<li><a href="#run{k}">{title}</a> ({escape(run.name)})</li>'
-        parts += f'<section id="run{k}"><h2>{title}</h2>{content}</section>'
-    return web_page.page(TITLE, "", {"Contents": f"<ol>{listed}</ol>"}, parts)
+    return web_page.render("experiments", TITLE, runs=list(map(read_page, runs)))
 
 
 def main(argv: list[str]) -> None:

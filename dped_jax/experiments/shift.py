@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
+from matplotlib.figure import Figure
 
 from dped_jax import config_files, losses
 from dped_jax.base import command
@@ -32,7 +33,7 @@ from dped_jax.base.errors import InputError
 from dped_jax.base.folders import matching_pictures
 from dped_jax.base.pictures import read_pixels
 from dped_jax.base.progress import progress_bar
-from dped_jax.pages import outputs, web_page
+from dped_jax.pages import charts, outputs, web_page
 
 TITLE = "Figure 6: MSE and colour loss against shift"
 WINDOW = 50  # pixels a side that are compared
@@ -174,63 +175,37 @@ def conclusion(result: dict[str, Any]) -> str:
     )
 
 
-def curves(result: dict[str, Any], *names: str) -> web_page.Series:
-    """Losses against the shift."""
-    return {
-        LABELS[name]: list(zip(result["shifts"], result[name]["mean"], strict=True))
-        for name in names
-    }
+def curve(result: dict[str, Any], name: str, key: str = "mean") -> list[tuple[float, float]]:
+    """What results.json has of a loss, against the shift."""
+    return list(zip(result["shifts"], result[name][key], strict=True))
 
 
-def charts(result: dict[str, Any]) -> str:
-    """MSE beside either colour loss, as the paper draws it, and the ratios."""
+def draw(result: dict[str, Any]) -> dict[str, Figure]:
+    """Charts of MSE beside either colour loss, as the paper draws it, and of the ratios."""
     x_label, start = "shift (pixels)", (0, 0.0)  # a patch does not differ from itself
-    drawn = ""
+    figures = {}
     for name, label in KERNELS.items():
-        series = {k: [start, *points] for k, points in curves(result, "mse", name).items()}
-        drawn += web_page.line_chart(f"MSE and {label}", Y_LABEL, series, x_label=x_label)
-    ratios = {
-        label: list(zip(result["shifts"], result[name]["ratio"], strict=True))
-        for name, label in KERNELS.items()
-    }
-    title, y_label = "MSE / colour loss", "ratio (log scale)"
-    drawn += web_page.line_chart(title, y_label, ratios, x_label=x_label, log=True)
-    return f'<div class="charts">{drawn}</div>'
-
-
-def numbers(result: dict[str, Any]) -> str:
-    """The table of all shifts."""
-    rows = []
-    for i, shift in enumerate(result["shifts"]):
-        row = [str(shift), *(f"{result[name]['mean'][i]:.5f}" for name in LABELS)]
-        for name in KERNELS:
-            interval = f"{result[name]['ratio_low'][i]:.2f} to {result[name]['ratio_high'][i]:.2f}"
-            row.append(f"{result[name]['ratio'][i]:.2f} ({interval})")
-        rows.append(row)
-    header = ["shift (pixels)", *LABELS.values(), *(f"MSE / {name}" for name in KERNELS.values())]
-    caption = (
-        f"Means over {result['patches']} patches; ratios of the means, with the interval that holds"
-        " 90 % of them when patches are drawn anew"
+        series = {LABELS[k]: [start, *curve(result, k)] for k in ("mse", name)}
+        figures[f"MSE and {label}"] = charts.line_chart(Y_LABEL, series, x_label=x_label)
+    ratios = {label: curve(result, name, "ratio") for name, label in KERNELS.items()}
+    figures["MSE / colour loss"] = charts.line_chart(
+        "ratio (log scale)", ratios, x_label=x_label, log=True
     )
-    return web_page.table(caption, header, rows)
+    return figures
 
 
 def make_page(result: dict[str, Any]) -> str:
     """The page of results.json."""
-    far = {name: f"{result[name]['ratio'][-1]:.2g}" for name in KERNELS}
-    about = web_page.paragraphs(
-        f"X is the inner {WINDOW}x{WINDOW} pixels of a DSLR patch, Y the window of that size some"
-        f" pixels away in a random direction, {result['directions']} directions for each patch. The"
-        " colour loss is divided by the number of values, so that both are means of squares.",
-        f"At {result['shifts'][-1]} pixels, as far as was looked, MSE / colour loss is"
-        f" {far['color_sum_1']} with the kernel of sum 1 and {far['color_printed']} with the"
-        " printed A. The paper says that for larger displacements both have similar magnitude.",
-        "The printed A = 0.053 makes the kernel sum to 2.99, and the loss 9 times that of a kernel"
-        " of sum 1. configs/paper.py trains with the printed A, as the paper's equation has it;"
-        " --config.loss.blur_amplitude=0 normalises the sum to 1.",
+    return web_page.render(
+        "shift",
+        TITLE,
+        conclusion(result),
+        result=result,
+        curves=draw(result),
+        labels=LABELS,
+        kernels=KERNELS,
+        ratio_labels=[f"MSE / {label}" for label in KERNELS.values()],
     )
-    sections = {"Curves": charts(result), "How": about, "Numbers": numbers(result)}
-    return web_page.page(TITLE, conclusion(result), sections)
 
 
 def read_patches(
@@ -278,9 +253,15 @@ def main(argv: list[str]) -> None:
         ["shift", *(f"{name}_{key}" for name, key in columns)],
         zip(result["shifts"], *(result[name][key] for name, key in columns), strict=True),
     )
-    labels = ("shift (pixels)", f"{Y_LABEL} (log scale)")
-    series = curves(result, *LABELS)
-    outputs.write_plot(output_dir / "figure6.png", TITLE, *labels, series, log=True)
+    figure = charts.line_chart(
+        f"{Y_LABEL} (log scale)",
+        {label: curve(result, name) for name, label in LABELS.items()},
+        x_label="shift (pixels)",
+        title=TITLE,
+        log=True,
+        size=charts.LARGE,
+    )
+    outputs.write_chart(output_dir / "figure6.png", figure)
     outputs.write_report(output_dir, result, make_page(result))
     print(f"{conclusion(result)} (report: {output_dir}/report.html)")
 

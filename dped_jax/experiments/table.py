@@ -229,10 +229,9 @@ def make_table(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> N
     compared = {}
     for phone in phones if "macs_per_pixel" in config.costs else ():
         rows = {methods[name].title: row for name, row in phones[phone]["methods"].items()}
-        picture = costs.draw(f"{config.title}, {phone}", rows)
-        if picture is not None:
-            compared[phone] = picture
-            outputs.write_picture(output_dir / phone / "quality.png", picture)
+        if chart := costs.draw(f"{config.title}, {phone}", rows):
+            compared[phone] = chart
+            outputs.write_chart(output_dir / phone / "quality.png", chart)
     header = [
         "phone",
         "method",

@@ -1,30 +1,23 @@
 """The report of a table: what `dped_jax.experiments.table` found, for people to read."""
 
 from collections.abc import Iterator
-from html import escape
 from typing import Any
 
-import cv2
 import numpy as np
+from matplotlib.figure import Figure
 
 from dped_jax.experiments.costs import COLUMNS as COSTS
 from dped_jax.experiments.table_sheets import Sheet
-from dped_jax.pages import web_page
+from dped_jax.pages import sheets, web_page
 
 METRICS = {"psnr": ("PSNR", ".2f"), "ms_ssim": ("MS-SSIM", ".4f"), "ssim": ("SSIM", ".4f")}
 PERCEPTUAL = {
     "lpips": ("LPIPS (lower is better)", ".4f"),
     "niqe": ("NIQE (lower is better)", ".2f"),
 }
-FORMS = (".2f", ".4f")  # of the paper's PSNR and SSIM
 DASH = "\N{EN DASH}"
 NUM_SLIDERS = 3  # of the patches of a sheet
 SLIDER_SIDE = 600  # pixels
-SCALE = (
-    "What the paper prints as SSIM is on the scale of MS-SSIM: compare it with that. Its numbers "
-    "are of other patches and of networks trained on the whole dataset."
-)
-COMPARED = "Means, with a line from the lowest to the highest of several seeds"
 
 
 def csv_rows(results: dict[str, Any]) -> Iterator[list[Any]]:
@@ -49,117 +42,88 @@ def _number(summary: dict[str, Any], metric: str) -> str:
     return f"{text} [{summary['range'][metric]:{form}}]" if "range" in summary else text
 
 
-def score_table(results: dict[str, Any]) -> str:
-    """Methods against phones and metrics, with footnotes for the dashes."""
+def score_table(results: dict[str, Any]) -> tuple[list[list[str]], list[str]]:
+    """The rows of methods against phones and metrics, the header first, and their footnotes."""
     phones, metrics, costs = (results[name] for name in ("phones", "metrics", "costs"))
     header = ["", *((METRICS | PERCEPTUAL)[metric][0] for _ in phones for metric in metrics)]
-    header += [COSTS[cost][0] for cost in costs]
-    notes: list[str] = []
-    inputs = ["Input"]
-    for found in phones.values():
-        inputs += [_number(found["input"], m) if found["input"] else DASH for m in metrics]
-    rows = [inputs + [""] * len(costs)]
+    inputs, footnotes = ["Input"], []
+    for phone in phones.values():
+        inputs += [_number(phone["input"], m) if phone["input"] else DASH for m in metrics]
+    rows = [header + [COSTS[cost][0] for cost in costs], inputs + [""] * len(costs)]
     for name, title in results["titles"].items():
         row = [title]
-        for phone, found in phones.items():
-            summary = found["methods"][name]
-            said = [text for run in summary["runs"] for text in run.get("remarks", [])]
-            said += [summary["note"]] if "note" in summary else []
-            notes += [f"{title}, {phone}: {text}" for text in said]
-            mark = f" ({len(notes)})" if said else ""
-            scored = bool(summary["runs"])
-            row += [(_number(summary, m) if scored else DASH) + mark for m in metrics]
-        found = [phone["methods"][name] for phone in phones.values()]
+        for phone, entry in phones.items():
+            method = entry["methods"][name]
+            remarks = [text for run in method["runs"] for text in run.get("remarks", [])]
+            remarks += [method["note"]] if "note" in method else []
+            footnotes += [f"{title}, {phone}: {text}" for text in remarks]
+            mark = f" ({len(footnotes)})" if remarks else ""
+            row += [(_number(method, m) if method["runs"] else DASH) + mark for m in metrics]
         for cost in costs:
-            values = [summary[cost] for summary in found if summary.get(cost) is not None]
+            values = [entry["methods"][name].get(cost) for entry in phones.values()]
+            values = [value for value in values if value is not None]
             row.append(f"{np.mean(values):{COSTS[cost][1]}}" if values else DASH)
         rows.append(row)
+    return rows, footnotes
+
+
+def _caption(results: dict[str, Any]) -> str:
+    phones = results["phones"]
     counts = ", ".join(f"{f['images']} of {phone}" for phone, f in phones.items() if f["images"])
     caption = f"Means over the images of {results['split']} ({counts or 'none'}), protocol pirm"
-    seeds = {len(s["runs"]) for f in phones.values() for s in f["methods"].values()}
-    if max(seeds, default=1) > 1:
-        caption += f"; in brackets the range (largest minus smallest) over {max(seeds)} seeds"
-    listed = "".join(f'<li id="note{i}">{escape(note)}</li>' for i, note in enumerate(notes, 1))
-    groups = dict.fromkeys(phones, len(metrics)) | ({"cost": len(costs)} if costs else {})
-    table = web_page.table(caption, header, rows, groups)
-    return table + (f"<ol>{listed}</ol>" if notes else "")
+    most = max((len(m["runs"]) for f in phones.values() for m in f["methods"].values()), default=1)
+    if most > 1:
+        caption += f"; in brackets the range (largest minus smallest) over {most} seeds"
+    return caption
 
 
-def published_table(results: dict[str, Any]) -> str:
-    """The paper's numbers of these methods; "" where it has none."""
-    published = {name: numbers for name, numbers in results["published"].items() if numbers}
-    if not published:
-        return ""
-    known = next(iter(published.values()))
-    phones = [phone for phone in results["phones"] if phone in known] or list(known)
-    header = ["", *(label for _ in phones for label in ("PSNR", "SSIM"))]
-    rows = []
-    for name, numbers in published.items():
-        scores = [f"{numbers[phone][k]:{form}}" for phone in phones for k, form in enumerate(FORMS)]
-        rows.append([results["titles"][name], *scores])
-    groups = dict.fromkeys(phones, len(FORMS))
-    table = web_page.table("As the paper prints them", header, rows, groups)
-    return f"{table}<p>{SCALE}</p>"
+def _published(results: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]]]:
+    """The paper's PSNR and SSIM by title of the method and phone, of the phones that are here."""
+    numbers = {results["titles"][k]: found for k, found in results["published"].items() if found}
+    known = list(next(iter(numbers.values()), {}))
+    phones = [phone for phone in results["phones"] if phone in known] or known
+    return {title: {p: found[p] for p in phones} for title, found in numbers.items()}
 
 
-def sheet_section(sheet: Sheet) -> str:
-    """A sheet of pictures, and sliders over the first of them."""
-
-    def enlarged(image):
-        factor = max(1, SLIDER_SIDE // max(image.shape[:2]))
-        size = [factor * side for side in image.shape[1::-1]]
-        return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)
-
-    compared = zip(sheet.images, sheet.before, sheet.after, strict=False)
-    sliders = "".join(
-        web_page.comparison(
-            f"{sheet.title}: image {number}",
-            enlarged(before),
-            enlarged(after),
-            ("input", sheet.method),
-        )
-        for number, before, after in list(compared)[:NUM_SLIDERS]
-    )
-    numbers = ", ".join(map(str, sheet.images))
-    caption = f"{sheet.title}: images {numbers}, beside each row the PSNR of {sheet.method}"
-    alt = "Rows of patches: input, the methods' results, target"
-    picture = web_page.picture(caption, alt, sheet.picture, scroll=True)
-    return f'{picture}<div class="sliders">{sliders}</div>'
+def _enlarged(image: np.ndarray) -> np.ndarray:
+    return sheets.enlarge(image, max(1, SLIDER_SIDE // max(image.shape[:2])))
 
 
 def make_page(
     results: dict[str, Any],
     pictures: dict[str, list[Sheet]],
-    compared: dict[str, np.ndarray] | None = None,
+    compared: dict[str, Figure] | None = None,
 ) -> str:
     """The page of a table.
 
     Args:
       results: what results.json holds.
       pictures: by phone, the sheets of `table_sheets.draw_sheets`.
-      compared: by phone, the picture of `costs.draw`.
+      compared: by phone, the chart of `costs.draw`.
     """
     random_vgg = {
         results["titles"][name]
-        for found in results["phones"].values()
-        for name, summary in found["methods"].items()
-        for run in summary["runs"]
-        if "vgg" in run
+        for phone in results["phones"].values()
+        for name, method in phone["methods"].items()
+        if any("vgg" in run for run in method["runs"])
     }
     note = ""
     if random_vgg:
         note = f"The content loss of {', '.join(sorted(random_vgg))} compared features of a VGG-19"
         note += " with RANDOM weights: these rows say nothing about the one trained on ImageNet."
-    sections = {"Scores": score_table(results)}
-    for phone, picture in (compared or {}).items():
-        alt = "Scores of the methods against their multiply-adds a pixel; both are in the table"
-        shown = web_page.picture(COMPARED, alt, picture, scroll=True)
-        sections[f"{phone}: quality against cost"] = shown
-    published = published_table(results)
-    if published:
-        sections["The paper's numbers"] = published
-    for phone, drawn in pictures.items():
-        for sheet in drawn:
-            heading = f"{phone}: {sheet.title[0].lower()}{sheet.title[1:]}"
-            sections[heading] = sheet_section(sheet)
-    return web_page.page(results["experiment"], note, sections)
+    costs = {"cost": len(results["costs"])} if results["costs"] else {}
+    rows, footnotes = score_table(results)
+    return web_page.render(
+        "table",
+        results["experiment"],
+        note,
+        caption=_caption(results),
+        rows=rows,
+        groups=dict.fromkeys(results["phones"], len(results["metrics"])) | costs,
+        footnotes=footnotes,
+        compared=compared or {},
+        published=_published(results),
+        pictures=pictures,
+        num_sliders=NUM_SLIDERS,
+        enlarged=_enlarged,
+    )

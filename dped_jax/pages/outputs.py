@@ -13,9 +13,7 @@ import matplotlib.figure
 import numpy as np
 
 from dped_jax.base.files import write_atomically
-from dped_jax.pages.web_page import COLOURS, Series
-
-LINE_STYLES = ("-", "--", ":", "-.")
+from dped_jax.pages import charts
 
 
 def write_json(path: pathlib.Path, results: dict[str, Any]) -> None:
@@ -50,18 +48,6 @@ def write_picture(path: pathlib.Path, image: np.ndarray) -> None:
     write_atomically(path, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
 
 
-def write_plot(
-    path: pathlib.Path, title: str, x_label: str, y_label: str, series: Series, *, log: bool = False
-) -> None:
-    """Writes curves as PNG; `log` is of the y axis."""
-    figure = matplotlib.figure.Figure(figsize=(7, 4.5), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    for i, (name, points) in enumerate(series.items()):
-        style = {"color": COLOURS[i % len(COLOURS)], "linestyle": LINE_STYLES[i % len(LINE_STYLES)]}
-        axes.plot(*zip(*points, strict=True), label=name, marker=".", **style)
-    axes.set(title=title, xlabel=x_label, ylabel=y_label, yscale="log" if log else "linear")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    content = io.BytesIO()
-    figure.savefig(content, format="png")
-    write_atomically(path, content.getvalue())
+def write_chart(path: pathlib.Path, figure: matplotlib.figure.Figure) -> None:
+    """Writes a chart as PNG."""
+    write_atomically(path, charts.encode(figure))

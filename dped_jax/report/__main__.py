@@ -7,7 +7,6 @@ The page needs no network and no other file. Pictures are RGB, (H, W, 3) uint8.
 """
 
 import pathlib
-from html import escape
 
 from absl import flags
 
@@ -15,16 +14,7 @@ from dped_jax import checkpoint
 from dped_jax.base import command
 from dped_jax.base.files import write_atomically
 from dped_jax.pages import web_page
-from dped_jax.report.page import (
-    best_sample,
-    own_photographs,
-    patch_grid,
-    photograph,
-    read_photos,
-    read_scores,
-    score_table,
-    training_curves,
-)
+from dped_jax.report import page
 from dped_jax.train.metrics_writer import read_metrics
 
 
@@ -32,22 +22,25 @@ def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
     workdir = pathlib.Path(FLAGS.workdir)
-    config = escape(checkpoint.read_config(workdir).to_json(indent=2))
-    scores = read_scores(pathlib.Path(FLAGS.scores))
+    config = checkpoint.read_config(workdir).to_json(indent=2)
+    scores = page.read_scores(pathlib.Path(FLAGS.scores))
     given = [FLAGS.before, FLAGS.after, *([FLAGS.target] if FLAGS.target else [])]
-    photos = read_photos(*map(pathlib.Path, given))
+    photos = page.read_photos(*map(pathlib.Path, given))
     metrics = read_metrics(workdir / "metrics.jsonl")
-    sections = {
-        "Scores": score_table(scores),
-        "Whole photographs": "".join(map(photograph, photos)),
-        **own_photographs(FLAGS.page, FLAGS.output),
-        "Patches": patch_grid(*best_sample(workdir / "samples", metrics["validation"]["psnr"])),
-        "Training": training_curves(metrics),
-        "Configuration": f"<details><summary>All fields</summary><pre>{config}</pre></details>",
-    }
-    write_atomically(
-        FLAGS.output, web_page.page("DPED: enhanced photographs", FLAGS.note, sections)
+    step, patches = page.best_sample(workdir / "samples", metrics["validation"]["psnr"])
+    text = web_page.render(
+        "report",
+        "DPED: enhanced photographs",
+        FLAGS.note,
+        scores=page.score_table(scores),
+        photos=[(photo, page.beside_target(photo)) for photo in photos],
+        own_photographs=page.own_photographs(FLAGS.page, FLAGS.output),
+        step=step,
+        patches=patches,
+        curves=page.training_curves(metrics),
+        config=config,
     )
+    write_atomically(FLAGS.output, text)
     psnr = [f"{k} {scores[k]['psnr']:.2f} dB" for k in ("input", "enhanced") if k in scores]
     print(f"PSNR of the test patches: {', '.join(psnr)} (report: {FLAGS.output})")
 

@@ -1,20 +1,19 @@
-"""What the page of dped_jax.report is made of."""
+"""What the page of dped_jax.report shows; the page is templates/report.html.jinja of pages."""
 
 import dataclasses
 import json
 import os
 import pathlib
-from html import escape
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from dped_jax.base.errors import InputError
 from dped_jax.base.folders import matching_pictures, pictures_by_stem, some
 from dped_jax.base.pictures import read_pixels
 from dped_jax.evaluate.scores import SCORES
-from dped_jax.pages import sheets, web_page
-from dped_jax.pages.web_page import Series
+from dped_jax.pages import charts, sheets
 from dped_jax.train.metrics_writer import Curve
 
 TARGET_SIDE = 380  # pixels; three beside each other fit a window of 1280
@@ -75,31 +74,22 @@ def read_photos(
     return photos
 
 
-def photograph(photo: Shown) -> str:
-    """A slider between before and after; above it, where there is a target, all three."""
-    slider = web_page.comparison(photo.name, photo.before, photo.after)
+def beside_target(photo: Shown) -> np.ndarray | None:
+    """A sheet of before, after and target; None where there is no target."""
     if photo.target is None:
-        return slider
+        return None
     pictures = [photo.before, photo.after, photo.target]
     cells = [sheets.fit(image, TARGET_SIDE, TARGET_SIDE) for image in pictures]
-    sheet = sheets.grid(["before", "enhanced", "target"], [("", cells)])
-    caption = f"{photo.name}: before, enhanced, and the DSLR's photograph, from where that stood"
-    alt = f"{photo.name}: before, enhanced, target"
-    return web_page.picture(caption, alt, sheet, "jpeg", scroll=True) + slider
+    return sheets.grid(["before", "enhanced", "target"], [("", cells)])
 
 
 def own_photographs(page: str | None, output: str) -> dict[str, str]:
-    """A section that leads from the report to the page that `make web` built, if there is one."""
+    """The address of the page that `make web` built, from the report's folder, if there is one."""
     if not page or not (pathlib.Path(page) / "index.html").is_file():
         return {}
     folder = pathlib.Path(output).resolve().parent
     address = pathlib.PurePath(os.path.relpath(page, folder)).as_posix() + "/"
-    return {
-        "Your own photographs": "<p>This model enhances them in the browser, without uploading "
-        f'them: <a href="{escape(address)}">open the page</a>. It has to be served: run '
-        f"<code>python3 -m http.server --directory {escape(str(folder))}</code> and look at this "
-        "report from there.</p>"
-    }
+    return {"address": address, "folder": str(folder)}
 
 
 def best_sample(folder: pathlib.Path, psnr: Curve) -> tuple[int, np.ndarray]:
@@ -115,34 +105,25 @@ def best_sample(folder: pathlib.Path, psnr: Curve) -> tuple[int, np.ndarray]:
     return step, read_pixels(path, deep=False)
 
 
-def score_table(scores: dict[str, Any]) -> str:
-    """The table of what `read_scores` gives."""
+def score_table(scores: dict[str, Any]) -> tuple[str, list[list[str]]]:
+    """The caption and the rows, the header first, of the table of what `read_scores` gives."""
     columns = ["input", "enhanced"] if "input" in scores else ["enhanced"]
     rows = [
         [label, *(f"{scores[column][key]:{form}}" for column in columns)]
         for key, (label, form) in SCORES.items()
     ]
     caption = f"Means over {scores['images']:d} images, protocol {scores['protocol']}"
-    return web_page.table(caption, ["", *columns], rows)
+    return caption, [["", *columns], *rows]
 
 
-def patch_grid(step: int, grid: np.ndarray) -> str:
-    """A (N * H, 3 * W, 3) picture of before | enhanced | target under column headings."""
-    return f"""<figure class="grid">
-<div><strong>before</strong><strong>enhanced</strong><strong>target</strong></div>
-<img src="{web_page.data_uri(grid, "png")}" alt="Rows of patches: before, enhanced, target">
-<figcaption>Validation patches at step {step}, the best by validation PSNR.</figcaption></figure>
-"""
-
-
-def training_curves(metrics: dict[str, Series]) -> str:
+def training_curves(metrics: dict[str, charts.Series]) -> dict[str, Figure]:
     """Charts of the losses and of the validation PSNR, from what `read_metrics` gives."""
     others = ("learning_rate", "patches_per_second", "discriminator_accuracy")
     losses = {name: curve for name, curve in metrics["train"].items() if name not in others}
     if len(losses) == 2:
         losses.pop("total", None)  # of a single term
     validation = {"PSNR": metrics["validation"]["psnr"]}
-    return f"""<div class="charts">
-{web_page.line_chart("Training losses", "loss (no unit, log scale)", losses, log=True)}
-{web_page.line_chart("Validation patches", "PSNR (dB)", validation)}</div>
-"""
+    return {
+        "Training losses": charts.line_chart("loss (no unit, log scale)", losses, log=True),
+        "Validation patches": charts.line_chart("PSNR (dB)", validation),
+    }

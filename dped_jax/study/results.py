@@ -27,6 +27,12 @@ class GroupResult:
     scores: np.ndarray  # (C,), Bradley-Terry
     score_intervals: np.ndarray | None  # (2, C)
 
+    def named_shares(self) -> list[tuple[str, Share]]:
+        """The shares of pairs and of all answers, with what they are in words, where votes are."""
+        named = {f"{a} over {b}": share for (a, b), share in self.pairs.items()}
+        named |= {f"{name}, of all answers": share for name, share in self.aggregated.items()}
+        return [(name, share) for name, share in named.items() if share]
+
 
 @dataclasses.dataclass(frozen=True)
 class ParticipantResult:

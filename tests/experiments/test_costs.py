@@ -7,6 +7,7 @@ import shutil
 import time
 
 import cv2
+import matplotlib.axes
 import numpy as np
 import pytest
 import tiny
@@ -139,13 +140,13 @@ def test_the_speed_is_that_of_most_steps(tiny_config, monkeypatch):
 
 def test_scores_and_costs_are_where_they_are_drawn(monkeypatch):
     drawn = []
-    errorbar = costs.matplotlib.axes.Axes.errorbar
+    errorbar = matplotlib.axes.Axes.errorbar
 
     def recording(axes, x, y, yerr, **kwargs):
         drawn.append((x, list(y), np.transpose(yerr).tolist(), kwargs["label"]))
         return errorbar(axes, x, y, yerr, **kwargs)
 
-    monkeypatch.setattr(costs.matplotlib.axes.Axes, "errorbar", recording)
+    monkeypatch.setattr(matplotlib.axes.Axes, "errorbar", recording)
     runs = [{"macs_per_pixel": 900.0, "psnr": p, "ms_ssim": p / 40} for p in (20.0, 21.0, 25.0)]
     rows = {
         "Net": {"trained": True, "runs": runs},
@@ -154,9 +155,7 @@ def test_scores_and_costs_are_where_they_are_drawn(monkeypatch):
         "Folder": {"trained": False, "runs": [{"psnr": 1.0}]},
         "Absent": {"trained": True, "runs": []},
     }
-    picture = costs.draw("Title", rows)
-    assert picture.shape[2] == 3
-    assert picture.dtype == np.uint8
+    costs.draw("Title", rows)
     assert drawn[0] == ([900.0], [22.0], [[2.0, 3.0]], "trained here")
     assert drawn[1] == ([10.0], [20.0], [[0.0, 0.0]], "given")
     assert [entry[0] for entry in drawn[2:]] == [[900.0], [10.0]]

@@ -11,6 +11,7 @@ import scipy.stats
 from simulated_votes import definition, simulate
 
 from dped_jax.base.errors import InputError
+from dped_jax.pages import charts
 from dped_jax.study import report, results, statistics
 
 SETTINGS = {"title": "Which <b>one</b>?", "min_median_seconds": 1.0}
@@ -166,7 +167,8 @@ def test_files_hold_the_shares(written):
 
 def test_figure_has_bars_of_the_shares(written):
     _, (group, *_), _ = written
-    figure = cv2.imdecode(np.frombuffer(report.draw([group]), np.uint8), cv2.IMREAD_COLOR_RGB)
+    png = charts.encode(report.draw([group]))
+    figure = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR_RGB)
     colours = np.array([[0x1F, 0x4E, 0x9C], [0xA8, 0x3A, 0], [0x1B, 0x6B, 0x34]])
     is_class = np.abs(figure[..., None, :].astype(int) - colours).sum(-1) < 12  # (H, W, 3)
     filled = np.flatnonzero(is_class.any(-1).sum(0) > 100)
