@@ -51,14 +51,23 @@ def make_measures(
     Raises:
       InputError: another name; a library or a file is missing, or the file is another one.
     """
-    makers = {"lpips": (make_lpips, lpips_weights), "niqe": (make_niqe, niqe_weights)}
-    unknown = [name for name in names if name not in makers]
-    if unknown:
-        raise InputError(f"--perceptual={','.join(names)}: no {unknown[0]!r}; use lpips, niqe")
-    return {name: make(path) for name in names for make, path in [makers[name]]}
+    makers = {
+        "lpips": (make_lpips, lpips_weights, LPIPS_REMEDY),
+        "niqe": (make_niqe, niqe_weights, NIQE_REMEDY),
+    }
+    measures = {}
+    for name in names:
+        if name not in makers:
+            raise InputError(f"--perceptual={','.join(names)}: no {name!r}; use lpips, niqe")
+        make, path, remedy = makers[name]
+        if not path or not pathlib.Path(path).is_file():
+            where = f"{path}: no such file" if path else f"--perceptual={name}"
+            raise InputError(f"{where}; {remedy}")
+        measures[name] = make(path)
+    return measures
 
 
-def make_lpips(path: str | None) -> Measure:
+def make_lpips(path: str) -> Measure:
     """Builds the learned perceptual image patch similarity (Zhang et al., CVPR 2018, eq. 1).
 
     Args:
@@ -69,11 +78,8 @@ def make_lpips(path: str | None) -> Measure:
       has fewer than 31 pixels.
 
     Raises:
-      InputError: the file, PyTorch or torchmetrics is missing, or it is another file.
+      InputError: PyTorch or torchmetrics is missing, or it is another file.
     """
-    if not path or not pathlib.Path(path).is_file():
-        where = f"{path}: no such file" if path else "--perceptual=lpips"
-        raise InputError(f"{where}; {LPIPS_REMEDY}")
     torchmetrics = importlib.util.find_spec("torchmetrics")
     if not torchmetrics or not torchmetrics.origin:
         raise InputError("--perceptual=lpips: needs its heads: pip install torchmetrics")
@@ -129,7 +135,7 @@ def _read_alexnet(path: str) -> Any:
     return features
 
 
-def make_niqe(path: str | None) -> Measure:
+def make_niqe(path: str) -> Measure:
     """Builds the natural image quality evaluator (Mittal et al., 2013), as deepinv computes it.
 
     Args:
@@ -139,11 +145,8 @@ def make_niqe(path: str | None) -> Measure:
       A measure that looks at the images alone. It raises InputError where they are too small.
 
     Raises:
-      InputError: the file or deepinv is missing, or it is another file.
+      InputError: deepinv is missing, or it is another file.
     """
-    if not path or not pathlib.Path(path).is_file():
-        where = f"{path}: no such file" if path else "--perceptual=niqe"
-        raise InputError(f"{where}; {NIQE_REMEDY}")
     try:
         import torch
         from deepinv.loss.metric import NIQE

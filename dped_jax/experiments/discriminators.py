@@ -13,6 +13,7 @@ from typing import Any
 
 import ml_collections
 from absl import flags
+from matplotlib.figure import Figure
 
 from dped_jax import check_config, config_files
 from dped_jax.base import command
@@ -55,16 +56,13 @@ def summarize(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> di
     return {"experiment": TITLE, "phone": config.phone, "models": results}
 
 
-def make_page(results: dict[str, Any]) -> str:
-    """The report of what `summarize` gives."""
-    models = results["models"]
-    curves = {
-        label: charts.line_chart("accuracy", {m["title"]: m[group] for m in models.values()})
-        for group, label in (("held_out", "Held-out patches"), ("train", "Training batches"))
+def draw(models: dict[str, dict[str, Any]]) -> dict[str, Figure]:
+    """Charts of the accuracies by step, from what `summarize` gives."""
+    groups = {"Held-out patches": "held_out", "Training batches": "train"}
+    return {
+        title: charts.line_chart("accuracy", {m["title"]: m[group] for m in models.values()})
+        for title, group in groups.items()
     }
-    return web_page.render(
-        "discriminators", TITLE, models=models, phone=results["phone"], curves=curves
-    )
 
 
 def run(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
@@ -75,19 +73,17 @@ def run(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> None:
         training.ensure_trained(entry.model, output_dir / "models" / name)
     results = summarize(config, output_dir)
     rows = [
-        [name, split, step, value]
+        {"model": name, "patches": split, "step": step, "accuracy": value}
         for name, model in results["models"].items()
         for split in ("train", "held_out")
         for step, value in model[split]
     ]
-    header = ["model", "patches", "step", "accuracy"]
-    outputs.write_csv(output_dir / "accuracies.csv", header, rows)
-    curves = {model["title"]: model["held_out"] for model in results["models"].values()}
-    figure = charts.line_chart(
-        "accuracy", curves, x_label="iterations", title=TITLE, size=charts.LARGE
-    )
-    outputs.write_chart(output_dir / "accuracies.png", figure)
-    outputs.write_report(output_dir, results, make_page(results))
+    outputs.write_csv(output_dir / "accuracies.csv", list(rows[0]), rows)
+    curves = draw(results["models"])
+    outputs.write_chart(output_dir / "accuracies.png", curves["Held-out patches"])
+    models, phone = results["models"], results["phone"]
+    page = web_page.render("discriminators", TITLE, models=models, phone=phone, curves=curves)
+    outputs.write_report(output_dir, results, page)
     for model in results["models"].values():
         print(f"{model['final_accuracy']:6.1%} after {model['num_steps']} steps: {model['title']}")
     print(f"report: {output_dir}/report.html")

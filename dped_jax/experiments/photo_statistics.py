@@ -123,10 +123,13 @@ def run(workdir: pathlib.Path, folders: dict[str, pathlib.Path], output_dir: pat
     output_dir.mkdir(parents=True, exist_ok=True)
     picture = sheets.grid(list(COLUMNS.values()), rows)
     outputs.write_picture(output_dir / "pictures.png", picture)
-    keys = ["brightness", *SCORES]
-    header = ["photo", *(f"{name}_{key}" for name in COLUMNS for key in keys)]
-    lines = [[p["name"], *(p[name].get(k) for name in COLUMNS for k in keys)] for p in photos]
-    outputs.write_csv(output_dir / "photos.csv", header, lines)
+    columns = [f"{name}_{key}" for name in COLUMNS for key in ("brightness", *SCORES)]
+    lines = (
+        {"photo": photo["name"]}
+        | {f"{name}_{key}": value for name in COLUMNS for key, value in photo[name].items()}
+        for photo in photos
+    )
+    outputs.write_csv(output_dir / "photos.csv", ["photo", *columns], lines)
     mean, low, high = means["brighter"]
     brighter = "Brightness in one go minus window by window, of 1: "
     brighter += f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"

@@ -185,7 +185,7 @@ def main(argv: list[str]) -> None:
     folders = {name: path for name, path in methods.items() if not is_workdir(path)}
     columns = {name: pictures_by_stem(path, f"methods={name}") for name, path in folders.items()}
     if FLAGS.dslr_dir:
-        columns[TARGET] = pictures_by_stem(FLAGS.dslr_dir, "dslr_dir")
+        columns[TARGET] = pictures_by_stem(pathlib.Path(FLAGS.dslr_dir), "dslr_dir")
     lines = [line for name, found in columns.items() for line in unmatched(name, photos, found)]
     steps = {}
     for name, path in methods.items():

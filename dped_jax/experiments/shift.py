@@ -247,12 +247,12 @@ def main(argv: list[str]) -> None:
     result["closer_to_paper"] = closer_to_paper(result)
 
     output_dir.mkdir(parents=True, exist_ok=True)
-    columns = [(name, key) for name in ("mse", *KERNELS) for key in result[name]]
-    outputs.write_csv(
-        output_dir / "figure6.csv",
-        ["shift", *(f"{name}_{key}" for name, key in columns)],
-        zip(result["shifts"], *(result[name][key] for name, key in columns), strict=True),
+    columns = {f"{name}_{key}": result[name][key] for name in LABELS for key in result[name]}
+    columns = {"shift": result["shifts"], **columns}
+    rows = (
+        dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)
     )
+    outputs.write_csv(output_dir / "figure6.csv", list(columns), rows)
     figure = charts.line_chart(
         f"{Y_LABEL} (log scale)",
         {label: curve(result, name) for name, label in LABELS.items()},

@@ -232,16 +232,9 @@ def make_table(config: ml_collections.ConfigDict, output_dir: pathlib.Path) -> N
         if chart := costs.draw(f"{config.title}, {phone}", rows):
             compared[phone] = chart
             outputs.write_chart(output_dir / phone / "quality.png", chart)
-    header = [
-        "phone",
-        "method",
-        "seed",
-        *results["metrics"],
-        "identical_pairs",
-        *config.costs,
-        "note",
-    ]
-    outputs.write_csv(output_dir / "scores.csv", header, table_page.csv_rows(results))
+    columns = ["phone", "method", "seed", *results["metrics"], "identical_pairs", *config.costs]
+    lines = table_page.csv_rows(results)
+    outputs.write_csv(output_dir / "scores.csv", [*columns, "note"], lines)
     outputs.write_report(output_dir, results, table_page.make_page(results, drawn, compared))
     print(f"report: {output_dir}/report.html")
     found = [method for phone in phones.values() for method in phone["methods"].values()]

@@ -20,20 +20,17 @@ NUM_SLIDERS = 3  # of the patches of a sheet
 SLIDER_SIDE = 600  # pixels
 
 
-def csv_rows(results: dict[str, Any]) -> Iterator[list[Any]]:
+def csv_rows(results: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Rows of scores.csv: a line for each run, and one with a note where there is none."""
-    columns, costs = [*results["metrics"], "identical_pairs"], results["costs"]
-    for phone, found in results["phones"].items():
-        if found["input"]:
-            scores = [found["input"][metric] for metric in columns]
-            yield [phone, "input", "", *scores, *[""] * (len(costs) + 1)]
-        for name, summary in found["methods"].items():
-            for run in summary["runs"]:
-                scores = [run[metric] for metric in columns]
-                scores += [run.get(cost) for cost in costs]
-                yield [phone, name, run["seed"], *scores, run.get("vgg", "") and "random VGG-19"]
-            if "note" in summary:
-                yield [phone, name, "", *[""] * len(columns + costs), summary["note"]]
+    for phone, entry in results["phones"].items():
+        if entry["input"]:
+            yield {"phone": phone, "method": "input"} | entry["input"]
+        for name, method in entry["methods"].items():
+            row = {"phone": phone, "method": name}
+            for run in method["runs"]:
+                yield row | run | {"note": "random VGG-19" if "vgg" in run else ""}
+            if "note" in method:
+                yield row | {"note": method["note"]}
 
 
 def _number(summary: dict[str, Any], metric: str) -> str:

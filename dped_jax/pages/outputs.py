@@ -5,7 +5,7 @@ import io
 import json
 import math
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -36,10 +36,14 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def write_csv(path: pathlib.Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a table."""
+def write_csv(
+    path: pathlib.Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Writes these columns of rows; what a row lacks is empty."""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
     write_atomically(path, text.getvalue())
 
 

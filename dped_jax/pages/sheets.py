@@ -3,6 +3,7 @@
 Pictures are RGB, (H, W, 3) uint8; nothing here reads or writes files.
 """
 
+import textwrap
 from collections.abc import Sequence
 
 import cv2
@@ -44,25 +45,15 @@ def fit(image: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 def _font() -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings along: the same on every machine, with most scripts."""
-    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", TEXT_SIZE)
+    """DejaVu Sans Mono, which matplotlib brings along: the same everywhere, with most scripts."""
+    return ImageFont.truetype(
+        f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSansMono.ttf", TEXT_SIZE
+    )
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     """Lines of a text, broken between words, or within a word that is wider than a line."""
-    lines = [""]
-    for word in text.split():
-        joined = f"{lines[-1]} {word}".strip()
-        if font.getlength(joined) <= width:
-            lines[-1] = joined
-            continue
-        if lines[-1]:
-            lines.append("")
-        for letter in word:
-            if lines[-1] and font.getlength(lines[-1] + letter) > width:
-                lines.append("")
-            lines[-1] += letter
-    return lines
+    return textwrap.wrap(text, max(1, int(width / font.getlength("x")))) or [""]
 
 
 def grid(

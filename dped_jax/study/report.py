@@ -10,6 +10,7 @@ import itertools
 import pathlib
 from typing import Any
 
+import matplotlib
 from absl import flags
 from matplotlib.figure import Figure
 
@@ -29,88 +30,73 @@ from dped_jax.study.results import (
 from dped_jax.study.statistics import wilson
 
 
+@matplotlib.rc_context(charts.PLAIN_TEXT)
 def draw(results: list[GroupResult]) -> Figure:
     """Figure 10: a bar for every pair, and the aggregated shares as the last bar."""
     columns = min(2, len(results))
     rows = -(-len(results) // columns)
-    with charts.style():
-        figure = Figure(figsize=(6.5 * columns, 3.8 * rows), dpi=110, layout="constrained")
-        for place, result in enumerate(results, 1):
-            _draw_group(figure.add_subplot(rows, columns, place), result)
+    figure = Figure(figsize=(6.5 * columns, 3.8 * rows), dpi=110, layout="constrained")
+    for place, result in enumerate(results, 1):
+        _draw_group(figure.add_subplot(rows, columns, place), result)
     return figure
 
 
 def _draw_group(axes: Any, result: GroupResult) -> None:
     """One subfigure: pairs with their intervals as whiskers, then the aggregated shares."""
-    colours = dict(zip(result.classes, itertools.cycle(charts.COLOURS), strict=False))
     pairs = [(pair, share) for pair, share in result.pairs.items() if share]
-    for place, ((a, b), share) in enumerate(pairs):
-        values = ((a, share.value), (b, 1 - share.value))
-        parts = [(name, value, f"{value:.0%}") for name, value in values]
-        _draw_bar(axes, place, parts, colours)
-        low, high = share.clustered or share.wilson
+    bars = [
+        {a: (s.value, f"{s.value:.0%}"), b: (1 - s.value, f"{1 - s.value:.0%}")}
+        for (a, b), s in pairs
+    ]
+    for place, (_, share) in enumerate(pairs):
         for color, width in (("white", 4), ("black", 2)):
-            axes.vlines(place + 0.33, low, high, color=color, linewidth=width)
-    aggregated = []
+            interval = share.clustered or share.wilson
+            axes.vlines(place + 0.33, *interval, color=color, linewidth=width, zorder=3)
+    bars.append({})
     for name, total in result.aggregated.items():
         if total:
             low, high = total.clustered or total.wilson
-            label = f"{total.value:.0%} ({low:.0%} to {high:.0%})"
-            aggregated.append((name, total.value, label))
-    _draw_bar(axes, len(pairs), aggregated, colours)
-    labels = [*(f"{a}\nvs {b}" for (a, b), _ in pairs), "all answers"]
-    axes.set_xticks(range(len(labels)), labels)
+            bars[-1][name] = total.value, f"{total.value:.0%} ({low:.0%} to {high:.0%})"
+    bottoms = [0.0] * len(bars)
+    for name, color in zip(result.classes, itertools.cycle(charts.COLOURS), strict=False):
+        shares, labels = zip(*(bar.get(name, (0.0, "")) for bar in bars), strict=True)
+        style = {"color": color, "edgecolor": "white", "width": 0.8}
+        drawn = axes.bar(range(len(bars)), shares, bottom=bottoms, **style)
+        texts = [  # where both lines fit
+            f"{name}\n{label}" if share > 0.12 else ""
+            for share, label in zip(shares, labels, strict=True)
+        ]
+        axes.bar_label(drawn, texts, label_type="center", color="white", fontsize=8)
+        bottoms = [bottom + share for bottom, share in zip(bottoms, shares, strict=True)]
+    ticks = [*(f"{a}\nvs {b}" for (a, b), _ in pairs), "all answers"]
+    axes.set_xticks(range(len(ticks)), ticks)
     axes.tick_params(axis="x", labelsize=8)
     axes.yaxis.set_major_formatter("{x:.0%}")
     axes.set(title=result.name, ylim=(0, 1))
-
-
-def _draw_bar(
-    axes: Any, place: int, parts: list[tuple[str, float, str]], colours: dict[str, str]
-) -> None:
-    """Parts are class, share and label."""
-    bottom = 0.0
-    for name, share, label in parts:
-        axes.bar(place, share, 0.8, bottom, color=colours[name], edgecolor="white")
-        if share > 0.12:  # both lines fit
-            style = {"ha": "center", "va": "center", "color": "white", "fontsize": 8}
-            axes.text(place, bottom + share / 2, f"{name}\n{label}", **style)
-        bottom += share
 
 
 def _write_tables(
     folder: pathlib.Path, results: list[GroupResult], people: list[ParticipantResult]
 ) -> None:
     """Writes the CSV files."""
-    outputs.write_csv(
-        folder / "shares.csv",
-        ["group", "share", "of", "value", "wins", "votes", "wilson_low", "wilson_high",
-         "clustered_low", "clustered_high"],
-        [
-            [result.name, a, b, share.value, share.wins, share.total, *share.wilson,
-             *(share.clustered or ("", ""))]
-            for result in results
-            for (a, b), share in [
-                *result.pairs.items(),
-                *(((name, "all"), share) for name, share in result.aggregated.items()),
-            ]
-            if share
-        ],
-    )  # fmt: skip
-    outputs.write_csv(
-        folder / "scores.csv",
-        ["group", "class", "score", "low", "high"],
-        [
-            [r.name, name, r.scores[i], *("" if (v := r.score_intervals) is None else v[:, i])]
-            for r in results
-            for i, name in enumerate(r.classes)
-        ],
-    )
-    outputs.write_csv(
-        folder / "participants.csv",
-        [field.name for field in dataclasses.fields(ParticipantResult)],
-        map(dataclasses.astuple, people),
-    )
+    shares, scores = [], []
+    for result in results:
+        aggregated = {(name, "all"): share for name, share in result.aggregated.items()}
+        for (name, other), share in (result.pairs | aggregated).items():
+            if share:
+                low, high = share.clustered or ("", "")
+                row = {"group": result.name, "share": name, "of": other, "value": share.value}
+                row |= {"wins": share.wins, "votes": share.total}
+                row |= {"wilson_low": share.wilson[0], "wilson_high": share.wilson[1]}
+                shares.append(row | {"clustered_low": low, "clustered_high": high})
+        for i, name in enumerate(result.classes):
+            row = {"group": result.name, "class": name, "score": result.scores[i]}
+            low, high = ("", "") if result.score_intervals is None else result.score_intervals[:, i]
+            scores.append(row | {"low": low, "high": high})
+    participants = list(map(dataclasses.asdict, people))
+    tables = {"shares": shares, "scores": scores, "participants": participants}
+    for name, rows in tables.items():
+        outputs.write_csv(folder / f"{name}.csv", list(rows[0]), rows)
 
 
 def report(

@@ -19,7 +19,7 @@ def test_json_has_no_nan(tmp_path):
 
 
 def test_csv_quotes(tmp_path):
-    outputs.write_csv(tmp_path / "r.csv", ["a", "b"], [[1, 'x, "y"'], ["", 2.5]])
+    outputs.write_csv(tmp_path / "r.csv", ["a", "b"], [{"b": 'x, "y"', "a": 1}, {"b": 2.5, "c": 3}])
     with (tmp_path / "r.csv").open(newline="") as file:
         assert list(csv.reader(file)) == [["a", "b"], ["1", 'x, "y"'], ["", "2.5"]]
 

@@ -35,6 +35,23 @@ def test_curves_differ_by_their_lines_and_marks():
     assert [line.get_marker() for line in lines] == [*".....", ""]
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [((3e-3, 0.1), {0.005, 0.01, 0.02, 0.05}), ((0.45, 2.5), {0.5, 1, 2}), ((0.08, 0.081), None)],
+)
+def test_a_logarithmic_axis_has_plain_numbers(values, expected):
+    figure = charts.line_chart("y", {"a": list(enumerate(values))}, log=True)
+    charts.encode(figure)
+    axis = figure.axes[0].yaxis
+    low, high = axis.get_view_interval()
+    marks = axis.get_majorticklabels() + axis.get_minorticklabels()
+    texts = [text.get_text() for text in marks if low <= text.get_position()[1] <= high]
+    texts = [float(text) for text in texts if text]
+    assert 2 <= len(texts) <= 12
+    if expected:
+        assert expected <= set(texts)
+
+
 def test_charts_are_svg_that_is_the_same_each_time():
     def uri() -> str:
         return web_page.figure_uri(charts.line_chart("y $", {"a $x$ < b": [(0, 1.0), (3, 2.0)]}))
