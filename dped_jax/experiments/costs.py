@@ -117,19 +117,13 @@ def draw(title: str, methods: dict[str, dict[str, Any]]) -> Figure | None:
     figure.suptitle(title)
     for axes, (score, label) in zip(figure.subplots(1, 2), QUALITIES.items(), strict=True):
         for trained, kind, marker, colour, slant in KINDS:
-            points = [
-                (name, method["runs"][0]["macs_per_pixel"], [run[score] for run in method["runs"]])
-                for name, method in known.items()
-                if method["trained"] is trained
-            ]
-            means = np.array([np.mean(scores) for *_, scores in points])
-            beyond = [
-                means - [min(scores) for *_, scores in points],
-                [max(scores) for *_, scores in points] - means,
-            ]
-            costs = [cost for _, cost, _ in points]
+            drawn = {name: m["runs"] for name, m in known.items() if m["trained"] is trained}
+            costs = [runs[0]["macs_per_pixel"] for runs in drawn.values()]
+            scores = [[run[score] for run in runs] for runs in drawn.values()]
+            means = np.array(list(map(np.mean, scores)))
+            beyond = [means - list(map(min, scores)), list(map(max, scores)) - means]
             axes.errorbar(costs, means, beyond, label=kind, fmt=marker, color=colour)
-            for (name, *_), *where in zip(points, costs, means, strict=True):
+            for name, *where in zip(drawn, costs, means, strict=True):
                 style = {"fontsize": 8, "rotation": slant, "rotation_mode": "anchor"}
                 offset = {"textcoords": "offset points", "xytext": (6, math.copysign(5, slant))}
                 axes.annotate(name, where, color=colour, va="center", **style, **offset)

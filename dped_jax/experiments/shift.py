@@ -134,16 +134,12 @@ def summarize(found: dict[str, np.ndarray], seed: int) -> dict[str, Any]:
         result[name] = {"mean": values.mean(axis=0), "std": values.std(axis=0)}
         if name in KERNELS:
             result[name]["ratio"] = found["mse"].mean(axis=0) / values.mean(axis=0)
-            low, high = _percentiles(draws @ found["mse"], draws @ values)
+            color = draws @ values
+            color[color == 0] = np.nan  # a draw of blank patches alone has no ratio
+            low, high = np.nanpercentile(draws @ found["mse"] / color, INTERVAL, axis=0)
             result[name] |= {"ratio_low": low, "ratio_high": high}
         result[name] = {key: list(map(float, array)) for key, array in result[name].items()}
     return result
-
-
-def _percentiles(mse: np.ndarray, color: np.ndarray) -> np.ndarray:
-    """Of ratios; a draw of blank patches alone has none."""
-    ratios = np.divide(mse, color, out=np.full(mse.shape, np.nan), where=color > 0)
-    return np.nanpercentile(ratios, INTERVAL, axis=0)
 
 
 def closer_to_paper(result: dict[str, Any]) -> str:

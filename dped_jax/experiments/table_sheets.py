@@ -15,40 +15,24 @@ Batches = Callable[[pathlib.Path | None], Iterator[Batch]]
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """A column of a sheet.
-
-    Attributes:
-      title: its heading.
-      psnr: (N,) dB of every picture.
-      folder: where its pictures are, None of a model.
-      enhance: gives (n, H, W, 3) uint8 for a batch of pairs.
-    """
+    """A column of a sheet."""
 
     title: str
-    psnr: np.ndarray
-    folder: pathlib.Path | None
-    enhance: Callable[[Batch], np.ndarray]
+    psnr: np.ndarray  # (N,) dB, of every picture
+    folder: pathlib.Path | None  # where its pictures are; None of a model
+    enhance: Callable[[Batch], np.ndarray]  # gives (n, H, W, 3) uint8 for a batch of pairs
 
 
 @dataclasses.dataclass(frozen=True)
 class Sheet:
-    """A drawn sheet.
+    """A drawn sheet; pictures are uint8."""
 
-    Attributes:
-      title: what was chosen.
-      method: the title of the method by whose scores it was chosen.
-      images: numbers of the pictures, from 0 in the order of the pairs.
-      picture: (H, W, 3) uint8.
-      before: (n, h, w, 3) uint8, the input.
-      after: (n, h, w, 3) uint8, what the method made of it.
-    """
-
-    title: str
-    method: str
-    images: list[int]
-    picture: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
+    title: str  # what was chosen
+    method: str  # the title of the method by whose scores it was chosen
+    images: list[int]  # numbers of the pictures, from 0 in the order of the pairs
+    picture: np.ndarray  # (H, W, 3)
+    before: np.ndarray  # (n, h, w, 3), the input
+    after: np.ndarray  # (n, h, w, 3), what the method made of it
 
 
 def picked(batches: Iterator[Batch], indices: np.ndarray) -> Batch:

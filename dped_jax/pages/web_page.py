@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import jinja2
 import numpy as np
+from matplotlib.figure import Figure
 
 from dped_jax.pages import charts
 
@@ -24,14 +25,16 @@ def data_uri(image: np.ndarray, kind: str) -> str:
     scale = MAX_PHOTO_SIDE / max(image.shape)
     if kind == "jpeg" and scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    _, encoded = cv2.imencode(f".{kind}", image[..., ::-1], OPTIONS[kind])
-    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
+    return _address(cv2.imencode(f".{kind}", image[..., ::-1], OPTIONS[kind])[1], kind)
 
 
-def figure_uri(figure: Any) -> str:
+def figure_uri(figure: Figure) -> str:
     """Encodes a chart for a src, as SVG."""
-    encoded = base64.b64encode(charts.encode(figure, "svg")).decode()
-    return f"data:image/svg+xml;base64,{encoded}"
+    return _address(charts.encode(figure, "svg"), "svg+xml")
+
+
+def _address(encoded: Any, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
 
 
 @functools.cache
