@@ -8,7 +8,6 @@ pictures. The kernel is normalised to sum 1: with the printed amplitude of eq. 4
 would be 2.99 times as bright, and most of it white.
 """
 
-import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -25,7 +24,6 @@ from dped_jax.pages import outputs, sheets, web_page
 from dped_jax.pixels import to_float, to_integers
 
 TITLE = "Figure 5: pairs as the colour loss sees them"
-BATCH_SIZE = 50
 CELL = 200  # pixels that a picture on the sheet takes, about
 COLUMNS = ("phone", "phone, blurred", "DSLR", "DSLR, blurred")
 
@@ -84,18 +82,13 @@ def measure(
     shown = set(np.linspace(0, len(names) - 1, min(num_shown, len(names))).astype(int))
     pairs: list[dict[str, Any]] = []
     pictures = []
-    batches = folder_batches(folders, min(BATCH_SIZE, len(names)))
-    while len(pairs) < len(names):
-        batch = next(batches)
+    for k, (name, batch) in enumerate(zip(names, folder_batches(folders, 1), strict=False)):
         found = compare(batch["phone"], batch["dslr"])
-        columns = (batch["phone"], found["phone_blurred"], batch["dslr"], found["dslr_blurred"])
-        distances = zip(found["mse"], found["color"], *columns, strict=True)
-        for mse, color, *row in itertools.islice(distances, len(names) - len(pairs)):
-            k = len(pairs)
-            if k in shown:
-                pictures.append(row)
-            pair = {"name": names[k], "mse": float(mse), "color": float(color)}
-            pairs.append(pair | {"shown": k in shown})
+        distances = {key: float(found[key][0]) for key in ("mse", "color")}
+        pairs.append({"name": name, **distances, "shown": k in shown})
+        if k in shown:
+            columns = (batch["phone"], found["phone_blurred"], batch["dslr"], found["dslr_blurred"])
+            pictures.append([images[0] for images in columns])
     return pairs, pictures
 
 
@@ -114,25 +107,6 @@ def remaining_share(pair: dict[str, Any]) -> str:
     return f"{pair['color'] / pair['mse']:.0%}" if pair["mse"] else "(identical)"
 
 
-def make_page(result: dict[str, Any], sheet: np.ndarray) -> str:
-    """The page of results.json and the sheet."""
-    note = (
-        f"Over {len(result['pairs'])} pairs the mean squared difference of phone and DSLR is"
-        f" {result['mse']:.4f} before the blur and {result['color']:.4f} after it:"
-        f" {remaining_share(result)} remain, the coarse part, of brightness, contrast and colour,"
-        " which the loss is to compare."
-    )
-    return web_page.render(
-        "blurred_pairs",
-        TITLE,
-        note,
-        result=result,
-        columns=COLUMNS,
-        sheet=sheet,
-        remaining_share=remaining_share,
-    )
-
-
 def main(argv: list[str]) -> None:
     """Runs the command."""
     del argv
@@ -146,7 +120,15 @@ def main(argv: list[str]) -> None:
     sheet = draw([pair for pair in pairs if pair["shown"]], pictures)
 
     output_dir = pathlib.Path(FLAGS.output_dir)
-    outputs.write_report(output_dir, result, make_page(result, sheet))
+    page = web_page.render(
+        "blurred_pairs",
+        TITLE,
+        result=result,
+        columns=COLUMNS,
+        sheet=sheet,
+        remaining_share=remaining_share,
+    )
+    outputs.write_report(output_dir, result, page)
     outputs.write_picture(output_dir / "figure5.png", sheet)
     print(
         f"MSE of {len(pairs)} pairs: {means['mse']:.4f} before, {means['color']:.4f} after the blur"

@@ -210,9 +210,8 @@ def main(argv: list[str]) -> None:
     }
     result |= {"dslr_dir": FLAGS.dslr_dir, "missing": lines, "scores": scores}
 
-    note = "Pictures are missing or left out: the end of this page lists them." if lines else ""
     page = web_page.render(
-        "photographs", TITLE, note, contact_sheet=contact_sheet, photos=sections, missing=lines
+        "photographs", TITLE, contact_sheet=contact_sheet, photos=sections, missing=lines
     )
     outputs.write_report(output_dir, result, page)
     outputs.write_picture(output_dir / "contact_sheet.png", contact_sheet)

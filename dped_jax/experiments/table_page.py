@@ -104,16 +104,12 @@ def make_page(
         for name, method in phone["methods"].items()
         if any("vgg" in run for run in method["runs"])
     }
-    note = ""
-    if random_vgg:
-        note = f"The content loss of {', '.join(sorted(random_vgg))} compared features of a VGG-19"
-        note += " with RANDOM weights: these rows say nothing about the one trained on ImageNet."
     costs = {"cost": len(results["costs"])} if results["costs"] else {}
     rows, footnotes = score_table(results)
     return web_page.render(
         "table",
         results["experiment"],
-        note,
+        random_vgg=sorted(random_vgg),
         caption=_caption(results),
         rows=rows,
         groups=dict.fromkeys(results["phones"], len(results["metrics"])) | costs,

@@ -2,6 +2,7 @@
 made them.
 """
 
+import dataclasses
 import json
 import math
 import pathlib
@@ -29,34 +30,17 @@ def is_saved(config: ml_collections.ConfigDict, step: int) -> bool:
     return is_evaluated(config, step) or step % config.train.checkpoint_every_steps == 0
 
 
+@dataclasses.dataclass
 class StepReports:
     """Reads the metrics of calls, and writes the means that are due."""
 
-    def __init__(
-        self,
-        config: ml_collections.ConfigDict,
-        manager: Any,
-        writer: MetricsWriter | None,
-        progress: tqdm,
-        *,
-        workdir: pathlib.Path,
-        pending: list[dict[str, float]],
-        names_of: Callable[[int], list[str]],
-    ):
-        """Begins with what a run before has left.
-
-        Args:
-          config: the experiment.
-          manager: of the checkpoints.
-          writer: None where another process writes.
-          progress: the bar.
-          workdir: where what is not finite is told of.
-          pending: metrics of the last steps, of which no mean is written yet.
-          names_of: gives the names of the pairs of a step.
-        """
-        self._config, self._manager, self._workdir = config, manager, workdir
-        self._writer, self._progress = writer, progress
-        self._names_of, self.pending = names_of, list(pending)
+    config: ml_collections.ConfigDict
+    manager: Any  # of the checkpoints
+    writer: MetricsWriter | None  # None where another process writes
+    progress: tqdm
+    workdir: pathlib.Path  # where not_finite.json is written
+    pending: list[dict[str, float]]  # metrics of the last steps, whose mean is not written yet
+    names_of: Callable[[int], list[str]]  # the names of the pairs of a step
 
     def read(self, step: int, metrics: dict[str, jax.Array]) -> None:
         """Waits for the metrics, (steps,) arrays, of the call that ended with a step.
@@ -69,30 +53,30 @@ class StepReports:
         for k in range(num):
             values = {name: float(array[k]) for name, array in by_name.items()}
             self._take(step - num + 1 + k, values)
-        self._progress.update(num * self._config.train.batch_size)
+        self.progress.update(num * self.config.train.batch_size)
 
     def _take(self, step: int, values: dict[str, float]) -> None:
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         if bad:
-            good = self._manager.latest_step()
-            kept = f"checkpoint {good} is kept" if good is not None else "no checkpoint yet"
-            if self._writer:
+            good = self.manager.latest_step()
+            advice = f"checkpoint {good} is kept" if good is not None else "no checkpoint yet"
+            if self.writer:
                 found = {name: str(values[name]) for name in bad}
                 told = {"step": step, "not_finite": found, "checkpoint": good}
-                text = json.dumps(told | {"pairs": self._names_of(step)}, indent=2)
-                write_atomically(self._workdir / "not_finite.json", text + "\n")
+                text = json.dumps(told | {"pairs": self.names_of(step)}, indent=2)
+                write_atomically(self.workdir / "not_finite.json", text + "\n")
             raise InputError(
-                f"step {step}: {', '.join(bad)} not finite; {kept}; the pairs are named in "
-                f"{self._workdir}/not_finite.json; lower --config.train.learning_rate or the loss "
+                f"step {step}: {', '.join(bad)} not finite; {advice}; the pairs are named in "
+                f"{self.workdir}/not_finite.json; lower --config.train.learning_rate or the loss "
                 "weights, in another --workdir"
             )
         self.pending.append(values)
-        if is_saved(self._config, step) or step % self._config.train.log_every_steps == 0:
+        if is_saved(self.config, step) or step % self.config.train.log_every_steps == 0:
             means = {name: float(np.mean([m[name] for m in self.pending])) for name in values}
-            self._progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
-            if self._writer:
-                self._writer.train_scalars(self._config, step, means, len(self.pending))
-                if is_evaluated(self._config, step):
+            self.progress.set_postfix_str(f"total {means['total']:.4g}", refresh=False)
+            if self.writer:
+                self.writer.train_scalars(self.config, step, means, len(self.pending))
+                if is_evaluated(self.config, step):
                     shown = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
                     tqdm.write(f"step {step}  {shown}")
             self.pending = []

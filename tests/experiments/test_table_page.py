@@ -31,6 +31,7 @@ def results():
 def test_three_phones_and_five_scores_with_ranges_fit(tmp_path, browser):
     file = tmp_path / "table.html"
     file.write_text(table_page.make_page(results(), {}))
+    assert "RANDOM" not in file.read_text()
     assert chromium.page_problems(browser, file) == []
     with chromium.opened(browser, file.as_uri()) as page:
         scores, published = page.locator("table").all()
@@ -42,3 +43,11 @@ def test_three_phones_and_five_scores_with_ranges_fit(tmp_path, browser):
         assert row[:2] == ["22.00 [0.25] (7)", "0.8800 [0.2500] (7)"]
         assert len(row) == 15
         assert published.locator("th[scope=colgroup]").first.get_attribute("colspan") == "2"
+
+
+def test_random_features_are_said_above_everything():
+    found = results()
+    found["phones"]["sony"]["methods"]["MSE"] = summary(20.0) | {"runs": [{"vgg": "random"}]}
+    page = table_page.make_page(found, {})
+    note = page.index("The content loss of MSE compared features of a VGG-19")
+    assert "RANDOM weights" in page[note : page.index("<h2>")]
