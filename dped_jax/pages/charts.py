@@ -61,8 +61,8 @@ def line_chart(
 
 def describe(figure: Any) -> str:
     """A chart in words, for those who do not see it: its axes and what is drawn."""
-    return "; ".join(
+    return ". ".join(
         f"{axes.get_ylabel()} against {axes.get_xlabel()}"
-        f" of {', '.join(axes.get_legend_handles_labels()[1])}"
+        f" of {'; '.join(axes.get_legend_handles_labels()[1])}"
         for axes in figure.axes
     )
