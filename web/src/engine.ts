@@ -4,7 +4,7 @@ import type { Job, Reply, Start } from "./worker.js";
 import type { Place, Processor } from "./runtime.js";
 
 export interface Ready { place: Place; details: [string, string][] }
-export interface Enhanced { blob: Blob; width: number; height: number; seconds: number }
+export interface Enhanced { blob: Blob; width: number; height: number; notes: string[]; seconds: number }
 export interface Failed { reason: string; detail: string; pixels: number; offered: number }
 
 /** Thrown to who waits for a photograph that is cancelled. */
@@ -19,6 +19,7 @@ export class EngineError extends Error {
 interface Hooks {
   onReady(ready: Ready): void;
   onGraphicsLost(): void;
+  onBefore(id: number, blob: Blob): void;
   onThumbnail(id: number, blob: Blob): void;
   onProgress(id: number, share: number): void;
 }
@@ -45,7 +46,8 @@ export class Engine {
     const url = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
     const worker = this.worker = new Worker(url, { type: "module" });
     worker.onmessage = ({ data }: MessageEvent<Reply>) => {
-      if (data.type === "thumbnail") this.hooks.onThumbnail(data.id, data.blob);
+      if (data.type === "before") this.hooks.onBefore(data.id, data.blob);
+      else if (data.type === "thumbnail") this.hooks.onThumbnail(data.id, data.blob);
       else if (data.type === "progress") this.hooks.onProgress(data.id, data.share);
       else this.settle?.resolve(data);
     };

@@ -4,6 +4,7 @@ import { setUpCamera } from "./camera.js";
 import { Engine, EngineError, type Ready } from "./engine.js";
 import { showList } from "./list.js";
 import { megapixels, ofModel, ofPhoto } from "./messages.js";
+import { contentOf } from "./formats.js";
 import { goOffline } from "./offline.js";
 import { Photos, type Photo } from "./photos.js";
 import type { Format } from "./pictures.js";
@@ -28,13 +29,8 @@ processor.value = setting("processor", "auto");
 const engine = new Engine(document.baseURI, processor.value as Processor, {
   onReady: showPlace,
   onGraphicsLost: () => notice("The graphics chip failed; going on with the processor."),
-  onThumbnail: (id, blob) => {
-    const photo = photos.find(id);
-    if (!photo) return;
-    if (photo.thumbnail) URL.revokeObjectURL(photo.thumbnail);
-    photo.thumbnail = URL.createObjectURL(blob);
-    show();
-  },
+  onBefore: (id, blob) => replaceUrl(id, "url", blob),
+  onThumbnail: (id, blob) => replaceUrl(id, "thumbnail", blob),
   onProgress: (id, share) => {
     const photo = photos.find(id);
     if (!photo) return;
@@ -47,6 +43,14 @@ const photos = new Photos(engine, format.value as Format, show, (photo) => {
   else if (photo.state === "cancelled") say(`${photo.name} is cancelled.`);
   else if (photo.failed && ofModel(photo.failed)) notice(ofModel(photo.failed)!);
 });
+
+function replaceUrl(id: number, which: "url" | "thumbnail", blob: Blob): void {
+  const photo = photos.find(id);
+  if (!photo) return;
+  if (photo[which]) URL.revokeObjectURL(photo[which]);
+  photo[which] = URL.createObjectURL(blob);
+  show();
+}
 
 function showPlace({ place, details }: Ready): void {
   const threads = place.threads > 1 ? `${place.threads} threads` : "one thread";
@@ -64,9 +68,9 @@ function showPlace({ place, details }: Ready): void {
 
 function facts({ result }: Photo): string {
   if (!result) return "";
-  const { width, height, blob, seconds } = result;
+  const { width, height, blob, notes, seconds } = result;
   const bytes = blob.size < 1e6 ? `${Math.ceil(blob.size / 1e3)} kB` : `${(blob.size / 1e6).toFixed(1)} MB`;
-  return `${width} × ${height} pixels, ${bytes}, took ${seconds.toFixed(1)} s`;
+  return [`${width} × ${height} pixels, ${bytes}, took ${seconds.toFixed(1)} s`, ...notes].join("; ");
 }
 
 /** Shows the state of everything; called whenever something changed. */
@@ -113,9 +117,12 @@ async function showPicture(photo: Photo | null): Promise<void> {
   await viewer.show(photo?.name ?? "", before, after);
 }
 
-function open(files: Iterable<File>): void {
+/** Opens files; those that neither are nor claim to be pictures are left out. */
+async function open(files: Iterable<File>): Promise<void> {
   notice("");
-  const all = [...files], images = all.filter(({ type }) => !type || type.startsWith("image/"));
+  const all = [...files];
+  const isImage = async (file: File) => !file.type || file.type.startsWith("image/") || await contentOf(file) !== null;
+  const wanted = await Promise.all(all.map(isImage)), images = all.filter((_, i) => wanted[i]);
   if (images.length < all.length) notice(`${all.length - images.length === 1 ? "One file is" : "Some files are"} no photo and left out.`);
   photos.add(images);
 }

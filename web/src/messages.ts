@@ -10,8 +10,7 @@ export const megapixels = (pixels: number) => {
 /** One message about a photograph that failed. */
 export function ofPhoto(name: string, { reason, detail, pixels, offered }: Failed): string {
   if (reason === "decode") {
-    const heic = /\.hei[cf]$/i.test(name) ? " Safari opens HEIC photos; elsewhere save it as JPEG first." : "";
-    return `${name} cannot be opened: it is damaged, or no photo that this browser knows.${heic}`;
+    return `${name} cannot be opened: ${detail}`;
   }
   if (reason === "too-large") {
     const size = pixels ? ` with ${megapixels(pixels)}` : "";

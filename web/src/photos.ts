@@ -8,7 +8,7 @@ export interface Photo {
   id: number;
   name: string;
   file: Blob;
-  url: string; // of the file
+  url: string; // of the file, or of a picture that shows it as it is
   thumbnail: string | null;
   state: "waiting" | "working" | "done" | "cancelled" | "failed";
   share: number; // of the work that is done

@@ -1,7 +1,11 @@
 // Between files and pixels, in the worker: decoding, reducing, encoding. The browser applies EXIF
-// orientation and converts to sRGB. Pixels go through a canvas in strips, to bound memory.
+// orientation and converts to sRGB, but for what `corrected` does. Pixels go through a canvas in
+// strips, to bound memory.
 
-import type { Size } from "./formats.js";
+import { fromAdobeRgb } from "./adobe_rgb.js";
+import type { Size } from "./bytes.js";
+import type { Told } from "./formats.js";
+import { pictureAlone, walk } from "./jpeg.js";
 import { Failure } from "./runtime.js";
 
 export interface Pixels extends Size {
@@ -17,7 +21,7 @@ const THUMBNAIL = 192; // pixels of its longer side, at most
 type Context = OffscreenCanvasRenderingContext2D;
 
 function context(width: number, height: number): Context {
-  const found = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  const found = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
   if (!found) throw new Failure("memory", `no canvas of ${width} x ${height}`);
   return found;
 }
@@ -64,18 +68,25 @@ export async function thumbnail(bitmap: ImageBitmap): Promise<Blob> {
   return canvas.canvas.convertToBlob({ type: "image/jpeg", quality: 0.8 });
 }
 
+/** A picture in strips of RGBA: their pixels, and the number of pixels before them. */
+function* strips(bitmap: ImageBitmap): Generator<[Uint8ClampedArray, number]> {
+  const { width, height } = bitmap;
+  const rows = Math.max(1, Math.min(height, Math.floor(STRIP / width)));
+  const canvas = context(width, rows);
+  for (let top = 0; top < height; top += rows) {
+    canvas.clearRect(0, 0, width, rows);
+    canvas.drawImage(bitmap, 0, -top);
+    const strip = canvas.getImageData(0, 0, width, Math.min(rows, height - top), { colorSpace: "srgb" });
+    yield [strip.data, top * width];
+  }
+}
+
 export function pixelsOf(bitmap: ImageBitmap): Pixels {
   const { width, height } = bitmap;
   const rgb = new Uint8Array(3 * width * height);
   let alpha: Uint8Array | null = null;
-  const rows = Math.max(1, Math.min(height, Math.floor(STRIP / width)));
-  const canvas = context(width, rows);
-  for (let top = 0; top < height; top += rows) {
-    const count = Math.min(rows, height - top);
-    canvas.clearRect(0, 0, width, rows);
-    canvas.drawImage(bitmap, 0, -top);
-    const { data } = canvas.getImageData(0, 0, width, count);
-    for (let i = 0, o = 3 * top * width; i < data.length; i += 4, o += 3) {
+  for (const [data, before] of strips(bitmap)) {
+    for (let i = 0, o = 3 * before; i < data.length; i += 4, o += 3) {
       rgb[o] = data[i]!;
       rgb[o + 1] = data[i + 1]!;
       rgb[o + 2] = data[i + 2]!;
@@ -86,6 +97,60 @@ export function pixelsOf(bitmap: ImageBitmap): Pixels {
     }
   }
   return { width, height, rgb, alpha };
+}
+
+/** Whether a bitmap has the same colours. */
+export function isSame(bitmap: ImageBitmap, { rgb }: Pixels): boolean {
+  for (const [data, before] of strips(bitmap)) {
+    for (let i = 0, o = 3 * before; i < data.length; i += 4, o += 3) {
+      if (data[i] !== rgb[o] || data[i + 1] !== rgb[o + 1] || data[i + 2] !== rgb[o + 2]) return false;
+    }
+  }
+  return true;
+}
+
+let telling: Promise<boolean> | null = null;
+
+/**
+ * Whether `pictureAlone` with surplus data tells here whether a JPEG is whole: not where canvases give
+ * pixels with noise against fingerprinting, or a decoder minds the surplus.
+ */
+export function tellsMissingData(): Promise<boolean> {
+  const compare = async (): Promise<boolean> => {
+    const canvas = context(640, 480);
+    for (let i = 0; i < 480; i++) {
+      canvas.fillStyle = `hsl(${i * 31} 60% 50%)`;
+      canvas.fillRect(i, i, 640, 2);
+    }
+    const blob = await canvas.canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
+    const bytes = new Uint8Array(await blob.arrayBuffer());
+    return isSame(await decode(pictureAlone(bytes, walk(bytes), true)), pixelsOf(await decode(blob)));
+  };
+  return telling ??= compare().catch(() => false);
+}
+
+/** Turns and mirrors as EXIF's orientation says. */
+function upright({ width, height, rgb, alpha }: Pixels, orientation: number): Pixels {
+  const turned = orientation > 4, columns = turned ? height : width, rows = turned ? width : height;
+  const fromBelow = [3, 4, 7, 8].includes(orientation), fromRight = [2, 3, 6, 7].includes(orientation);
+  const moved = (plane: Uint8Array, channels: number) => {
+    const to = new Uint8Array(plane.length);
+    for (let y = 0, o = 0; y < rows; y++) {
+      const v = fromBelow ? rows - 1 - y : y;
+      for (let x = 0; x < columns; x++) {
+        const u = fromRight ? columns - 1 - x : x, from = channels * (turned ? u * width + v : v * width + u);
+        for (let c = 0; c < channels; c++) to[o++] = plane[from + c]!;
+      }
+    }
+    return to;
+  };
+  return { width: columns, height: rows, rgb: moved(rgb, 3), alpha: alpha && moved(alpha, 1) };
+}
+
+/** A picture as the file says and browsers do not: turned, and in sRGB. */
+export function corrected(pixels: Pixels, { orientation, adobeRgb }: Told): Pixels {
+  if (adobeRgb) fromAdobeRgb(pixels.rgb);
+  return orientation > 1 ? upright(pixels, orientation) : pixels;
 }
 
 /** Encodes a picture; what is transparent becomes white in a JPEG. */

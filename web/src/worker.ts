@@ -1,8 +1,11 @@
 // The worker: one photograph at a time from file to enhanced file. It is ended to cancel.
 
-import { sizeOf } from "./formats.js";
+import { DAMAGED, inspect, Refused, UNKNOWN, type Told } from "./formats.js";
 import { enhance } from "./network.js";
-import { canvasFits, decode, encode, pixelsOf, reduced, resize, thumbnail, type Format, type Pixels } from "./pictures.js";
+import {
+  canvasFits, corrected, decode, encode, isSame, pixelsOf, reduced, resize, tellsMissingData, thumbnail, type Format,
+  type Pixels,
+} from "./pictures.js";
 import { Failure, Runtime, isOutOfMemory, type Place, type Processor } from "./runtime.js";
 
 export interface Start { type: "start"; base: string; processor: Processor; library: Place["library"] | null }
@@ -16,9 +19,9 @@ export interface Job {
 }
 export type Reply =
   | { type: "ready"; place: Place; details: [string, string][] }
-  | { type: "thumbnail"; id: number; blob: Blob }
+  | { type: "before" | "thumbnail"; id: number; blob: Blob } // before: to be shown in the file's place
   | { type: "progress"; id: number; share: number }
-  | { type: "done"; id: number; blob: Blob; width: number; height: number; seconds: number }
+  | { type: "done"; id: number; blob: Blob; width: number; height: number; notes: string[]; seconds: number }
   | { type: "failed"; id: number | null; reason: string; detail: string; pixels: number; offered: number };
 
 const OFFERED = [200, 100, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1, 0.5]; // megapixels
@@ -27,7 +30,8 @@ const BYTES_PER_PIXEL = 32; // for activations, for each pixel that a device tak
 
 const tell = (reply: Reply) => self.postMessage(reply);
 let runtime: Runtime;
-let last: { id: number; pixels: number | null; result: Pixels } | null = null; // to be saved in another format
+type Result = Pixels & { notes: string[] };
+let last: { id: number; pixels: number | null; result: Result } | null = null; // to be saved in another format
 
 /** The largest size offered that is below so many pixels. */
 const offer = (pixels: number) => 1e6 * (OFFERED.find((size) => size * 1e6 < pixels) ?? 0);
@@ -54,26 +58,50 @@ class TooLarge extends Failure {
   }
 }
 
-async function result({ id, file, pixels, devicePixels }: Job): Promise<Pixels> {
+/** Decodes a photograph, as its file says. */
+async function open(told: Told, id: number, pixels: number | null, check: (bitmap: ImageBitmap) => void): Promise<Pixels> {
+  const load = async (file: Blob) => {
+    const bitmap = await decode(file);
+    return pixels ? resize(bitmap, reduced(bitmap, pixels)) : bitmap;
+  };
+  let bitmap = await load(told.file).catch((error) => { throw error instanceof Failure ? new Refused(UNKNOWN[told.kind]) : error; });
+  check(bitmap);
+  const stored = pixelsOf(bitmap);
+  if (told.surplus && await tellsMissingData()) {
+    const other = await load(told.surplus);
+    if (!isSame(other, stored)) throw new Refused(DAMAGED);
+    other.close();
+  }
+  const photo = corrected(stored, told);
+  if (told.adobeRgb || told.orientation > 1) { // the page would show the file otherwise
+    const blob = await encode(photo, photo.alpha ? "image/png" : "image/jpeg");
+    tell({ type: "before", id, blob });
+    bitmap.close();
+    bitmap = await decode(blob);
+  }
+  tell({ type: "thumbnail", id, blob: await thumbnail(bitmap) });
+  bitmap.close();
+  return photo;
+}
+
+async function result({ id, file, pixels, devicePixels }: Job): Promise<Result> {
   if (last?.id === id && last.pixels === pixels) return last.result;
   last = null;
   let tried = 0;
   try {
-    const size = sizeOf(new Uint8Array(await file.slice(0, 2 ** 20).arrayBuffer()));
+    const told = await inspect(file), { size } = told;
     tried = size ? size.width * size.height : 0;
     if (size && !pixels) check(size.width, size.height, devicePixels);
-    let bitmap = await decode(file);
-    if (pixels) bitmap = await resize(bitmap, reduced(bitmap, pixels));
-    tried = bitmap.width * bitmap.height;
-    check(bitmap.width, bitmap.height, devicePixels);
-    tell({ type: "thumbnail", id, blob: await thumbnail(bitmap) });
-    const photo = pixelsOf(bitmap), { width, height } = photo;
-    bitmap.close();
+    const photo = await open(told, id, pixels, (bitmap) => {
+      tried = bitmap.width * bitmap.height;
+      check(bitmap.width, bitmap.height, devicePixels);
+    });
+    const { width, height } = photo;
     const rgb = await enhance(
       runtime.model, runtime.run, photo.rgb, height, width,
       (share) => tell({ type: "progress", id, share }),
     );
-    last = { id, pixels, result: { ...photo, rgb } };
+    last = { id, pixels, result: { ...photo, rgb, notes: told.notes } };
     return last.result;
   } catch (error) {
     const noRoom = error instanceof Failure ? error.reason === "memory" : isOutOfMemory(error);
@@ -94,7 +122,8 @@ self.onmessage = async ({ data }: MessageEvent<Start | Job>) => {
     const found = await result(data);
     const blob = await encode(found, data.format);
     const { width, height } = found, seconds = (performance.now() - start) / 1000;
-    tell({ type: "done", id: data.id, blob, width, height, seconds });
+    const flat = found.alpha && data.format === "image/jpeg" ? ["what was transparent became white"] : [];
+    tell({ type: "done", id: data.id, blob, width, height, notes: [...found.notes, ...flat], seconds });
   } catch (error) {
     const { reason, message } = error instanceof Failure ? error : { reason: "run", message: String(error) };
     const { pixels, offered } = error instanceof TooLarge ? error : { pixels: 0, offered: 0 };
