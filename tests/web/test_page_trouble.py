@@ -82,9 +82,12 @@ def test_a_model_that_is_damaged_on_the_server(browser, built_page, tmp_path, da
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that says it is of a size, and has no pixels."""
-    content = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    crc = struct.pack(">I", zlib.crc32(content))
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + content + crc
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c))
+        for c in (header, b"IEND")
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def test_photographs_that_cannot_be_opened(browser, server, photo, tmp_path):

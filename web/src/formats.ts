@@ -78,8 +78,9 @@ export async function inspect(file: Blob): Promise<Told> {
     kind, file: file.slice(0, file.size, kind === "bmp" ? "image/bmp" : `image/${kind}`),
     surplus: null, size: null, orientation: 1, adobeRgb: false, notes: [],
   };
+  const bytes = new Uint8Array(await file.arrayBuffer());
   try {
-    await { jpeg, png, webp, avif: heif, heic: heif, bmp: () => {} }[kind](new Uint8Array(await file.arrayBuffer()), told);
+    await { jpeg, png, webp, avif: heif, heic: heif, bmp: () => {} }[kind](bytes, told);
   } catch (error) {
     throw error instanceof RangeError || error instanceof TypeError ? new Refused(DAMAGED) : error;
   }

@@ -16,6 +16,7 @@ export type Format = "image/jpeg" | "image/png";
 
 const QUALITY = 0.95; // of JPEG, as `python -m dped_jax.enhance`
 const STRIP = 2 ** 21; // pixels
+const MOST_SIDE = 65500; // of a JPEG, in libjpeg
 const THUMBNAIL = 192; // pixels of its longer side, at most
 
 type Context = OffscreenCanvasRenderingContext2D;
@@ -26,8 +27,9 @@ function context(width: number, height: number): Context {
   return found;
 }
 
-/** Whether the browser makes a canvas of a size; it fails silently beyond what it can. */
+/** Whether the browser makes a canvas of a size, and a JPEG; it fails silently beyond what it can. */
 export function canvasFits(width: number, height: number): boolean {
+  if (Math.max(width, height) > MOST_SIDE) return false;
   try {
     const canvas = context(width, height);
     canvas.fillRect(width - 1, height - 1, 1, 1);

@@ -64,23 +64,25 @@ async function open(told: Told, id: number, pixels: number | null, check: (bitma
     const bitmap = await decode(file);
     return pixels ? resize(bitmap, reduced(bitmap, pixels)) : bitmap;
   };
-  let bitmap = await load(told.file).catch((error) => { throw error instanceof Failure ? new Refused(UNKNOWN[told.kind]) : error; });
+  const bitmap = await load(told.file).catch((error) => {
+    throw error instanceof Failure ? new Refused(UNKNOWN[told.kind]) : error;
+  });
   check(bitmap);
   const stored = pixelsOf(bitmap);
+  let small = await thumbnail(bitmap);
+  bitmap.close();
   if (told.surplus && await tellsMissingData()) {
-    const other = await load(told.surplus);
-    if (!isSame(other, stored)) throw new Refused(DAMAGED);
+    const other = await load(told.surplus), same = isSame(other, stored);
     other.close();
+    if (!same) throw new Refused(DAMAGED);
   }
   const photo = corrected(stored, told);
   if (told.adobeRgb || told.orientation > 1) { // the page would show the file otherwise
     const blob = await encode(photo, photo.alpha ? "image/png" : "image/jpeg");
     tell({ type: "before", id, blob });
-    bitmap.close();
-    bitmap = await decode(blob);
+    small = await thumbnail(await decode(blob));
   }
-  tell({ type: "thumbnail", id, blob: await thumbnail(bitmap) });
-  bitmap.close();
+  tell({ type: "thumbnail", id, blob: small });
   return photo;
 }
 
