@@ -94,10 +94,12 @@ def served(folder: pathlib.Path) -> Iterator[Server]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    yield Server(f"http://127.0.0.1:{server.server_port}/", requests)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield Server(f"http://127.0.0.1:{server.server_port}/", requests)
+    finally:  # a thread that goes on would keep the tests from ending
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def wait_until_ready(page: Any) -> None:
