@@ -47,7 +47,7 @@ def patch_problem(data: bytes) -> str | None:
     try:
         picture = pictures.read(data, name="patch", max_megapixels=_MOST_MEGAPIXELS)
     except InputError as error:
-        return str(error).removeprefix("patch: ")
+        return str(error).removeprefix("patch: ").partition(";")[0]
     height, width = picture.pixels.shape[:2]
     for is_unfit, what in (
         (picture.format not in ("jpeg", "png"), "not a JPEG or PNG image"),

@@ -48,7 +48,7 @@ def some(names: Iterable[str], most: int = MOST_NAMES) -> str:
 
 
 def is_utf8(name: str | os.PathLike[str]) -> bool:
-    """Whether libraries can open a file, and files in UTF-8 can hold its name."""
+    """Whether tables and other files in UTF-8 can hold a name."""
     try:
         return bool(os.fspath(name).encode())
     except UnicodeEncodeError:
@@ -84,19 +84,17 @@ def pictures_of(folder: "Folder", where: str, *, below: bool = False) -> list[st
       Their names, or paths relative to the folder, in no order; at least one.
 
     Raises:
-      InputError: there is no such folder, it has no pictures, or a name is not UTF-8.
+      InputError: there is no such folder, or it has no pictures.
     """
     if not folder.is_dir():
         raise InputError(f"{where}: no such folder")
     entries = _names_below(pathlib.Path(folder)) if below else (f.name for f in folder.iterdir())
     names, others = [], 0
     for name in entries:
-        if not is_picture(os.path.basename(name)):
-            others += 1
-        elif not is_utf8(name):
-            raise InputError(f"{where}: {name!r}: its name is not UTF-8; rename it")
-        else:
+        if is_picture(os.path.basename(name)):
             names.append(name)
+        else:
+            others += 1
     if not names:
         raise InputError(f"{where}: holds no pictures (.jpg .png .tif .webp .heic .dng ...)")
     if others:
@@ -117,11 +115,13 @@ def names_by_stem(folder: "Folder", where: str, raw_and_jpeg: str = "jpeg") -> d
       Names of files by stem, in no order; at least one.
 
     Raises:
-      InputError: as `pictures_of`, or two pictures share a stem.
+      InputError: as `pictures_of`; two pictures share a stem, or a name is not UTF-8.
     """
     names: dict[str, str] = {}
     twice = 0
     for name in pictures_of(folder, where):
+        if not is_utf8(name):
+            raise InputError(f"{where}: {name!r}: its name is not UTF-8; rename it")
         stem = os.path.splitext(name)[0]
         other = names.setdefault(stem, name)
         if other is name:
@@ -132,7 +132,9 @@ def names_by_stem(folder: "Folder", where: str, raw_and_jpeg: str = "jpeg") -> d
         names[stem], twice = raw[raw_and_jpeg == "raw"], twice + 1
     if twice:
         taken = "camera raw" if raw_and_jpeg == "raw" else "JPEG or the like"
-        logging.warning("%s: %d photographs are there twice; %s is taken", where, twice, taken)
+        logging.warning(
+            "%s: camera raw and JPEG of %d photographs; %s is taken", where, twice, taken
+        )
     return names
 
 

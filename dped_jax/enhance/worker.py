@@ -219,7 +219,7 @@ def enhance_files(jobs: list[Job], workers: list[Worker]) -> tuple[list[str], fl
                 left, megapixels = left - share, megapixels + size
                 rate = megapixels / max(bar.format_dict["elapsed"], 1e-3)
                 bar.set_postfix_str(f"{megapixels:.2f} MP, {rate:.2f} MP/s", refresh=False)
-                bar.update(share)
+                bar.update(min(share, bar.total - bar.n))  # shares add up but for rounding
 
         worker = free.get()
         try:
@@ -233,7 +233,7 @@ def enhance_files(jobs: list[Job], workers: list[Worker]) -> tuple[list[str], fl
         finally:
             free.put(worker)
             with lock:
-                bar.update(left)
+                bar.update(min(left, bar.total - bar.n))
 
     pool = concurrent.futures.ThreadPoolExecutor(2 * len(workers))
     with progress_bar(total=len(jobs), bar_format=BAR) as bar:

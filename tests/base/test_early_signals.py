@@ -26,7 +26,7 @@ IMPORTS, MODULE = b"import time:", b"numpy"
 def test_a_signal_while_a_command_imports(command, number):
     process = subprocess.Popen(
         [sys.executable, "-X", "importtime", "-m", *command.split()],
-        cwd=tiny.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=tiny.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
     )  # fmt: skip
     lines = iter(process.stderr.readline, b"")
     assert any(line.split()[-1] == MODULE for line in lines)

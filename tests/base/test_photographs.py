@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -236,8 +237,8 @@ def test_heic_is_read_and_written_where_its_library_is(tmp_path, monkeypatch):
 
 
 def test_heic_without_its_library_is_one_clear_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
-    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    writing.write(tmp_path / "a.heic", Picture(np.zeros((64, 64, 3), np.uint8)))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(InputError, match="pip install pillow-heif"):
         pictures.read(tmp_path / "a.heic")
     with pytest.raises(InputError, match="pip install pillow-heif"):
@@ -270,7 +271,7 @@ def test_what_is_no_photograph_is_refused(tmp_path):
 
 def test_large_photographs_are_refused_before_they_are_decoded(tmp_path):
     pyvips.Image.black(30_000, 20_000, bands=3).write_to_file(str(tmp_path / "bomb.png"))
-    with pytest.raises(InputError, match=r"30000 x 20000 pixels exceed --max_megapixels=200"):
+    with pytest.raises(InputError, match=r"30000 x 20000 pixels, more than 200 megapixels"):
         pictures.read(tmp_path / "bomb.png")
     assert pictures.size(tmp_path / "bomb.png") == (20_000, 30_000)
 

@@ -1,6 +1,6 @@
 """The table of docs/pictures.md: what each command makes of each kind of file.
 
-    PYTHONPATH=.:tests python -m camera_files.table
+    PYTHONPATH=.:tests python tests/camera_files/table.py
 
 reads the made-up files in each command's way and writes the table into the page.
 """

@@ -85,8 +85,8 @@ def empty(file: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     "case",
     [
-        (truncate, "training_data/iphone/7.jpg", "7.jpg: truncated or damaged image: replace"),
-        (truncate, "test_data/patches/canon/2.jpg", "canon/2.jpg: truncated or damaged image"),
+        (truncate, "training_data/iphone/7.jpg", "7.jpg: damaged or cut short: replace"),
+        (truncate, "test_data/patches/canon/2.jpg", "canon/2.jpg: damaged or cut short"),
         (shrink, "training_data/canon/3.jpg", "canon/3.jpg: 96x96 pixels, not 100x100"),
         (pathlib.Path.unlink, "training_data/canon/3.jpg", "iphone/3.jpg: no partner"),
         (pathlib.Path.unlink, "training_data/iphone/3.jpg", "canon/3.jpg: no partner"),
@@ -170,11 +170,11 @@ def test_skip_corrupt_lists_and_leaves_out_bad_pairs(tmp_path, make_archive, run
     done = run_command("build", *args)
     assert done.returncode == 0, done.stderr
     assert "2 bad file(s)" in done.stdout
-    assert f"  {bad}: truncated or damaged image\n  {worse}: not a JPEG or PNG" in done.stdout
+    assert f"  {bad}: damaged or cut short\n  {worse}: not a JPEG or PNG" in done.stdout
     assert names(data_dir, "iphone", "train") == [str(i) for i in range(11) if i != 7]
     assert names(data_dir, "iphone", "test") == ["1", "2"]
     assert (data_dir / f"dped/iphone/{VERSION}/skipped.txt").read_text() == (
-        f"{bad}\ttruncated or damaged image\n{worse}\tnot a JPEG or PNG image\n"
+        f"{bad}\tdamaged or cut short\n{worse}\tnot a picture that can be read\n"
     )
 
 
@@ -202,7 +202,7 @@ def test_an_existing_dataset_is_kept_unless_overwritten(tmp_path, make_archive):
     assert files_below(data_dir) == before
     # An overwrite that fails keeps the old dataset.
     truncate(large / "iphone/training_data/iphone/9.jpg")
-    with pytest.raises(InputError, match="truncated"):
+    with pytest.raises(InputError, match="cut short"):
         build_from(large, overwrite=True)
     assert files_below(data_dir) == before
     # One that succeeds gives what a first build gives.

@@ -28,14 +28,14 @@ def test_every_truncation_is_found(data):
     assert patch_files.patch_problem(data + b"\0" * 10) is None
     lengths = [int(len(data) * share) for share in np.linspace(0.02, 0.99, 40)]
     for length in [*lengths, len(data) - 2, len(data) - 1]:
-        assert patch_files.patch_problem(data[:length]) == "truncated or damaged image", length
-    assert patch_files.patch_problem(data[:-40] + bytes(40)) == "truncated or damaged image"
+        assert patch_files.patch_problem(data[:length]) == "damaged or cut short", length
+    assert patch_files.patch_problem(data[:-40] + bytes(40)) == "damaged or cut short"
 
 
 def test_a_png_with_one_bad_byte_is_found():
     data = bytearray(encode_patch(1, suffix=".png"))
     data[len(data) // 2] ^= 1
-    assert patch_files.patch_problem(bytes(data)) == "truncated or damaged image"
+    assert patch_files.patch_problem(bytes(data)) == "damaged or cut short"
 
 
 def _encoded(suffix: str, image: np.ndarray) -> bytes:
@@ -46,8 +46,8 @@ def _encoded(suffix: str, image: np.ndarray) -> bytes:
     ("data", "problem"),
     [
         (b"", "empty file"),
-        (b"<html>not found</html>", "not a JPEG or PNG image"),
-        (_encoded(".bmp", _photo()), "not a JPEG or PNG image"),
+        (b"<html>not found</html>", "not a picture that can be read"),
+        (_encoded(".bmp", _photo()), "not a picture that can be read"),
         (_encoded(".png", np.uint16(_photo()) * 257), "16-bit image, not 8-bit"),
         (_encoded(".jpg", _photo()[..., 0]), "grayscale image, not RGB"),
         (_encoded(".png", _photo()[..., 0]), "grayscale image, not RGB"),

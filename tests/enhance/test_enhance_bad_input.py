@@ -64,7 +64,7 @@ def test_paths_that_cannot_be_used(tmp_path):
     (tmp_path / "empty").mkdir()
     for source, target, message in [
         (tmp_path / "nowhere", tmp_path / "b.png", r"--input=.*nowhere: no such file or folder"),
-        (tmp_path / "empty", tmp_path / "out", "holds no photographs"),
+        (tmp_path / "empty", tmp_path / "out", "holds no pictures"),
         (one, tmp_path / "missing" / "b.png", "no folder .*missing"),
         (one, tmp_path / "b.gif", r"cannot write \.gif"),
         (one, one, "is the input"),

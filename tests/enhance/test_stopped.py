@@ -30,14 +30,14 @@ def flags(model, source, target) -> list[str]:
     return [f"--workdir={model}", f"--input={source}", f"--output={target}", "--skip_existing"]
 
 
-def test_a_name_that_is_not_utf8_is_one_failure_among_others(model, tmp_path):
+def test_a_name_that_is_not_utf8(model, tmp_path):
     (tmp_path / "in").mkdir()
     picture(tmp_path / "in/a.png")
     os.rename(tmp_path / "in/a.png", os.fsencode(tmp_path) + b"/in/caf\xe9.png")
     picture(tmp_path / "in/b.png")
     result = tiny.command("dped_jax.enhance", *flags(model, tmp_path / "in", tmp_path / "out"))
-    tiny.assert_one_line_error(result, "caf\\udce9.png", "its name is not UTF-8; rename it")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.png"]
+    assert result.returncode == 0, result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"caf\udce9.png", "b.png"}
 
 
 def test_pages_that_are_left_out_are_told(model, tmp_path):
@@ -47,8 +47,8 @@ def test_pages_that_are_left_out_are_told(model, tmp_path):
         frames[0].save(tmp_path / "in" / name, save_all=True, append_images=frames[1:])
     result = tiny.command("dped_jax.enhance", *flags(model, tmp_path / "in", tmp_path / "out"))
     assert result.returncode == 0, result.stderr
-    for name in ("a.tif", "b.webp"):
-        assert f"in/{name}: has 3 pages; the first is taken" in result.stderr
+    for name, what in (("a.tif", "has 3 pages; the first"), ("b.webp", "is animated; its first")):
+        assert f"in/{name}: {what}" in result.stderr
         assert pictures.size(tmp_path / "out" / name) == (20, 20)
 
 

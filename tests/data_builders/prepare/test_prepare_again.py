@@ -123,7 +123,7 @@ def test_a_photo_that_could_not_be_read_is_tried_again(photos, tmp_path):
     hidden.mkdir()
     prepare_here(tmp_path / "in", tmp_path / "out")
     assert (
-        "cannot be read: phone photo: Is a directory" in reasons(manifest(tmp_path / "out"))["s1"]
+        "phone photo: cannot be read: Is a directory" in reasons(manifest(tmp_path / "out"))["s1"]
     )
     hidden.rmdir()
     shutil.copy(photos / "phone/s1.png", hidden)
