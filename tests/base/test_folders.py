@@ -41,7 +41,7 @@ def test_camera_raw_beside_jpeg(tmp_path, caplog, taken, expected):
         (tmp_path / name).touch()
     names = folders.names_by_stem(tmp_path, "--dslr_dir=photos", taken)
     assert names == {"1": expected, "2": "2.NEF"}
-    assert "--dslr_dir=photos: camera raw and JPEG of 1 photographs" in caplog.messages[0]
+    assert "--dslr_dir=photos: 1 with camera raw and JPEG" in caplog.messages[0]
 
 
 def test_two_pictures_of_one_name(tmp_path):

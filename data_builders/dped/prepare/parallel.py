@@ -6,6 +6,7 @@ The function writes files; what it returns is not kept. Function and tasks must 
 import concurrent.futures
 import itertools
 import multiprocessing
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -58,7 +59,9 @@ def run_processes(
     """
     progress = progress_bar(total=len(tasks), desc=description, unit=" pairs", smoothing=0.1)
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    # Ctrl-C goes to all processes of a terminal: workers finish what they have begun.
+    # Ctrl-C goes to all processes of a terminal: workers finish what they have begun. They would not
+    # inherit the mask if the tracker, whose start takes it away, were started with the first of them.
+    multiprocessing.resource_tracker.ensure_running()
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     os.environ.update(_ONE_THREAD)  # of the processes to be started
     pool = concurrent.futures.ProcessPoolExecutor(
