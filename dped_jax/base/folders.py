@@ -132,9 +132,7 @@ def names_by_stem(folder: "Folder", where: str, raw_and_jpeg: str = "jpeg") -> d
         names[stem], twice = raw[raw_and_jpeg == "raw"], twice + 1
     if twice:
         taken = "camera raw" if raw_and_jpeg == "raw" else "JPEG or the like"
-        logging.warning(
-            "%s: camera raw and JPEG of %d photographs; %s is taken", where, twice, taken
-        )
+        logging.warning("%s: %d with camera raw and JPEG; %s is taken", where, twice, taken)
     return names
 
 

@@ -120,7 +120,7 @@ def test_raw_and_jpeg_of_one_name(tmp_path, run_command):
         output = tmp_path / taken
         done = run_command("prepare", *flags, *flag, f"--output_dir={output}")
         assert done.returncode == 0, done.stderr
-        assert done.stderr.count("1 photographs are there twice") == 1
+        assert done.stderr.count("1 with camera raw and JPEG") == 1
         libraries[taken] = {row["photo"]: row["libraries"] for row in manifest(output)}
         assert libraries[taken].keys() == {"s0", "s1", "s2"}
     assert re.fullmatch(r"OpenCV \S+, libvips \S+", libraries["jpeg"]["s1"])
