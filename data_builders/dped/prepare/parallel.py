@@ -59,8 +59,8 @@ def run_processes(
     """
     progress = progress_bar(total=len(tasks), desc=description, unit=" pairs", smoothing=0.1)
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    # Ctrl-C goes to all processes of a terminal: workers finish what they have begun. They would not
-    # inherit the mask if the tracker, whose start takes it away, were started with the first of them.
+    # Ctrl-C goes to all processes of a terminal: workers finish what they have begun. The tracker's
+    # start takes the mask away again, so that it comes first.
     multiprocessing.resource_tracker.ensure_running()
     unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     os.environ.update(_ONE_THREAD)  # of the processes to be started
