@@ -9,12 +9,16 @@ import struct
 import numpy as np
 
 START = b"\xff\xd8\xff"
-END = b"\xff\xd9"
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE, _ARITHMETIC = {0xC2, 0xC6, 0xCA, 0xCE}, {*range(0xC9, 0xD0)}
 _ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a segment
-_EXIF, _XMP, _ICC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"ICC_PROFILE\0"
-_EXTENSION, _PHOTOSHOP = b"http://ns.adobe.com/xmp/extension/\0", b"Photoshop 3.0\0"
+_BLOCKS = (  # of metadata, by their markers and beginnings
+    (0xE1, b"Exif\0\0", "exif"),
+    (0xE1, b"http://ns.adobe.com/xap/1.0/\0", "xmp"),
+    (0xE1, b"http://ns.adobe.com/xmp/extension/\0", "xmp_extended"),
+    (0xE2, b"ICC_PROFILE\0", "icc"),
+    (0xED, b"Photoshop 3.0\0", "iptc"),
+)
 
 
 @dataclasses.dataclass
@@ -22,9 +26,8 @@ class Jpeg:
     """What the segments of a picture say.
 
     Attributes:
-      height, width: of the picture as stored; 0 where the file says none.
+      height: of the picture as stored; 0 where the file says none.
       bits: of a sample.
-      channels: 1, 3 or 4.
       arithmetic: whether it is coded by arithmetic, in which nobody can see that data are missing.
       scans: their number.
       height_at: where the height is written, if all channels have as many rows as the picture.
@@ -35,9 +38,7 @@ class Jpeg:
     """
 
     height: int = 0
-    width: int = 0
     bits: int = 8
-    channels: int = 0
     arithmetic: bool = False
     scans: int = 0
     height_at: int = 0
@@ -49,10 +50,9 @@ class Jpeg:
 
 def walk(data: bytes) -> Jpeg:
     """Walks through the first picture of a JPEG file."""
-    jpeg, progressive = Jpeg(end=len(data)), False
-    parts: dict[str, dict[int, bytes]] = {"icc": {}, "xmp_extended": {}}  # by their order
+    jpeg, progressive, position = Jpeg(end=len(data)), False, 2
+    blocks: dict[str, dict[int, bytes]] = {}  # of metadata, by their order
     missing: dict[int, list[int]] = {}  # by component, the lowest bit that each coefficient lacks
-    position = 2
     while (position := _next_marker(data, position)) < len(data):
         code, position = data[position], position + 1
         if code in (0xD8, 0xD9):
@@ -64,7 +64,7 @@ def walk(data: bytes) -> Jpeg:
         body = data[position + 2 : position + int.from_bytes(data[position : position + 2])]
         position += 2 + len(body)
         if code in _FRAMES and len(body) >= 6:
-            jpeg.bits, jpeg.height, jpeg.width, jpeg.channels = struct.unpack_from(">BHHB", body)
+            jpeg.bits, jpeg.height = struct.unpack_from(">BH", body)
             progressive, jpeg.arithmetic = code in _PROGRESSIVE, code in _ARITHMETIC
             missing = {component: [14] * 64 for component in body[6::3]}
             rows_are_whole = all(sampling & 15 == 1 for sampling in body[7::3])
@@ -72,28 +72,20 @@ def walk(data: bytes) -> Jpeg:
         elif code == 0xDA:
             jpeg.scans += 1
             _note_scan(body, progressive, missing)
-        else:
-            _note_metadata(code, body, jpeg.metadata, parts)
+        for marker, start, name in _BLOCKS:
+            if code == marker and body.startswith(start):
+                parts, content = blocks.setdefault(name, {}), body[len(start) :]
+                order = len(parts)
+                if name == "icc":
+                    order, content = content[0] if content else 0, content[2:]
+                elif name == "xmp_extended":
+                    order, content = int.from_bytes(content[36:40]), content[40:]
+                if name not in ("exif", "xmp") or not parts:  # of these the first counts
+                    parts.setdefault(order, content)
     jpeg.is_complete = bool(missing) and not any(map(any, missing.values()))
-    for key, numbered in parts.items():
-        if numbered:
-            jpeg.metadata[key] = b"".join(numbered[number] for number in sorted(numbered))
+    for name, parts in blocks.items():
+        jpeg.metadata[name] = b"".join(parts[order] for order in sorted(parts))
     return jpeg
-
-
-def _note_metadata(
-    code: int, body: bytes, metadata: dict[str, bytes], parts: dict[str, dict[int, bytes]]
-) -> None:
-    if code == 0xE1 and body.startswith(_EXIF):
-        metadata.setdefault("exif", body[len(_EXIF) :])
-    elif code == 0xE1 and body.startswith(_XMP):
-        metadata.setdefault("xmp", body[len(_XMP) :])
-    elif code == 0xE1 and body.startswith(_EXTENSION):
-        parts["xmp_extended"][int.from_bytes(body[71:75])] = body[75:]
-    elif code == 0xE2 and body.startswith(_ICC) and len(body) > 14:
-        parts["icc"].setdefault(body[12], body[14:])
-    elif code == 0xED and body.startswith(_PHOTOSHOP):
-        metadata["iptc"] = metadata.get("iptc", b"") + body[len(_PHOTOSHOP) :]
 
 
 def _next_marker(data: bytes, position: int) -> int:
@@ -121,10 +113,8 @@ def _note_scan(header: bytes, progressive: bool, missing: dict[int, list[int]]) 
     first, last, bits = header[-3], min(header[-2], 63), header[-1] & 15
     if not progressive:
         first, last, bits = 0, 63, 0
-    for component in header[1 : 1 + 2 * count : 2]:
-        for coefficient in range(first, last + 1):
-            if component in missing:
-                missing[component][coefficient] = min(missing[component][coefficient], bits)
+    for lacking in (missing.get(component, []) for component in header[1 : 1 + 2 * count : 2]):
+        lacking[first : last + 1] = [min(bit, bits) for bit in lacking[first : last + 1]]
 
 
 def with_more_rows(data: bytes, jpeg: Jpeg) -> bytes:
@@ -143,4 +133,4 @@ def with_more_rows(data: bytes, jpeg: Jpeg) -> bytes:
 def without_padding(data: bytes) -> bytes:
     """Coded data that lack their end marker, with one, and without the zeros behind them."""
     coded = data.rstrip(b"\0")
-    return coded + data[len(coded) : len(coded) + 2] + END
+    return coded + data[len(coded) : len(coded) + 2] + b"\xff\xd9"

@@ -1,20 +1,22 @@
 """Opens picture files of each format, and decodes them as stored.
 
-libvips decodes all but HEVC, which pillow-heif does, BMP and CIELAB. It is told which loader to
-take: by itself it takes others, for JPEG with a gain map, camera raw, SVG or PDF.
+libvips decodes all but HEVC, which pillow-heif does, BMP and CIELAB, which Pillow does. It is told
+which loader to take: by itself it takes others, for JPEG with a gain map, camera raw, SVG or PDF.
 """
 
+import dataclasses
 import functools
 import io
 import logging
 import struct
-from typing import Any
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 import pyvips
 
-from dped_jax.base import color, exif, heif_boxes, jpeg_segments, png_chunks, raw, tiff_tags
-from dped_jax.base.stored_pictures import Stored, UnsupportedError, from_vips, pixels_of
+from dped_jax.base import color, heif_boxes, jpeg_segments, png_chunks, raw, tiff_tags
 
 _OTHERS = (  # formats that are known, and not read
     (b"\xff\x0a", "JPEG XL"),
@@ -28,13 +30,72 @@ _OTHERS = (  # formats that are known, and not read
     (b"<?xml", "XML"),
 )
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_STRIPS, _TILES = (273, 279), (324, 325)
-_SUBFILE, _BITS, _PHOTOMETRIC, _EXTRA = 254, 258, 262, 338
-_PRIVATE_TAGS = (37724,)  # Photoshop's layers
-_LAB = 8
+_SUBFILE, _BITS, _PHOTOMETRIC, _EXTRA, _LAB = 254, 258, 262, 338, 8
 _TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 3, 5: 4, 6: 3, _LAB: 3}  # by photometric interpretation
 # What libjpeg says of a picture whose pixels are all there.
 _HARMLESS = ("extraneous bytes", "Adobe APP14", "JFIF major", "Inconsistent progression")
+
+
+class UnsupportedError(Exception):
+    """A picture of a kind that is not read. The message says which, and what to do."""
+
+
+@dataclasses.dataclass
+class Stored:
+    """A picture as its file stores it, opened and not decoded yet.
+
+    Attributes:
+      format: as `Picture`'s.
+      height, width: as stored, but for HEIF and AVIF, which are decoded upright.
+      decode: gives (H, W, channels) uint8 or uint16.
+      colors: how many of the channels are colours: 1 (gray), 3 (RGB), 4 (CMYK).
+      alpha: the channel that is alpha.
+      cicp: primaries and transfer of ITU-T H.273.
+      errors: what opening and decoding raise at a damaged file.
+      See `Picture` for the others.
+    """
+
+    format: str
+    height: int
+    width: int
+    decode: Callable[[], np.ndarray]
+    colors: int = 3
+    alpha: int | None = None
+    premultiplied: bool = False
+    orientation: int = 1
+    is_adobe_rgb: bool = False
+    cicp: tuple[int, int] | None = None
+    bits: int = 8
+    resolution: tuple[float, float] = (1.0, 1.0)
+    stored_pixels: int = 0
+    metadata: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    warnings: list[str] = dataclasses.field(default_factory=list)
+
+    errors: ClassVar[tuple[type[Exception], ...]] = (
+        *(pyvips.Error, ValueError, RuntimeError, OSError, SyntaxError, EOFError, IndexError),
+        *(KeyError, TypeError, OverflowError, struct.error),
+    )
+
+    def __post_init__(self):
+        self.stored_pixels = max(self.stored_pixels, self.height * self.width)
+
+
+def from_vips(kind: str, image: pyvips.Image, **more: Any) -> Stored:
+    """Of what libvips has opened; it decodes when the pixels are asked for."""
+    if image.format not in ("uchar", "ushort"):
+        raise UnsupportedError(f"{image.format} values are not read; take 8 or 16 bits a channel")
+    colors = more.pop("colors", 4 if image.interpretation == "cmyk" else 3)
+    colors = 1 if image.bands < 3 else colors
+    alpha = colors if image.bands > colors else None
+    more = {"alpha": alpha, "bits": 16 if image.format == "ushort" else 8} | more
+    more.setdefault("decode", functools.partial(pixels_of, image))
+    resolution = (image.xres, image.yres)
+    return Stored(kind, image.height, image.width, colors=colors, resolution=resolution, **more)
+
+
+def pixels_of(image: pyvips.Image) -> np.ndarray:
+    """Decodes what libvips has opened to (H, W, channels)."""
+    return image.numpy().reshape(image.height, image.width, image.bands)
 
 
 def open_picture(data: bytes, name: str) -> Stored:
@@ -53,15 +114,17 @@ def open_picture(data: bytes, name: str) -> Stored:
     if raw.is_raw(data):
         height, width = raw.size(data, name)
         return Stored("raw", height, width, lambda: raw.develop(data, name))
-    for is_of_format, open_format in (
-        (data.startswith(jpeg_segments.START), _open_jpeg),
-        (data.startswith(png_chunks.PNG_START), _open_png),
-        (data[:4] == b"RIFF" and data[8:12] == b"WEBP", _open_webp),
-        (data.startswith(_TIFF_STARTS), _open_tiff),
-        (heif_boxes.is_heif(data), _open_heif),
-        (data.startswith(b"BM"), _open_bmp),
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return _open_webp(data)
+    if heif_boxes.is_heif(data):
+        return _open_heif(data)
+    for magic, open_format in (
+        (jpeg_segments.START, _open_jpeg),
+        (png_chunks.PNG_START, _open_png),
+        (_TIFF_STARTS, _open_tiff),
+        (b"BM", _open_bmp),
     ):
-        if is_of_format:
+        if data.startswith(magic):
             return open_format(data)
     start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
     kind = next((what for magic, what in _OTHERS if start.startswith(magic)), None)
@@ -80,9 +143,9 @@ def _open_jpeg(data: bytes) -> Stored:
     jpeg = jpeg_segments.walk(data)
     if jpeg.bits != 8:
         raise UnsupportedError(f"a JPEG of {jpeg.bits} bits a channel; convert it to PNG or TIFF")
-    warnings, data = [], data[: jpeg.end]
+    data, remarks = data[: jpeg.end], []
     if not jpeg.has_end:
-        warnings.append("has no end marker")
+        remarks.append("has no end marker")
         data = jpeg_segments.without_padding(data)
     if not jpeg.is_complete or (jpeg.arithmetic and not jpeg.has_end):
         raise ValueError("scans are missing")
@@ -97,10 +160,8 @@ def _open_jpeg(data: bytes) -> Stored:
                 raise
             return pixels_of(_jpeg_image(data, "error"))
 
-    by_exif = _by_exif(jpeg.metadata.get("exif"))
-    stored = from_vips(
-        "jpeg", image, decode=decode, metadata=jpeg.metadata, warnings=warnings, **by_exif
-    )
+    more = {"decode": decode, "metadata": jpeg.metadata, "warnings": remarks}
+    stored = from_vips("jpeg", image, **more, **_by_exif(jpeg.metadata.get("exif")))
     stored.height = jpeg.height
     return stored
 
@@ -119,90 +180,76 @@ def _jpeg_image(data: bytes, fail_on: str) -> pyvips.Image:
 def _open_png(data: bytes) -> Stored:
     pixels, metadata = png_chunks.split(data)
     image = pyvips.Image.pngload_buffer(pixels, fail_on="error", access="sequential")
-    warnings = []
-    if metadata.pop("animated", None) is not None:
-        warnings.append("is animated; its still picture is taken")
-    cicp = metadata.pop("cicp", b"")
-    more: dict[str, Any] = {"cicp": (cicp[0], cicp[1])} if len(cicp) == 4 else {}
-    if len(cicp) == 4 and not cicp[3]:
-        more["decode"] = functools.partial(_full_range, image)
-    more |= _by_exif(metadata.get("exif")) | {"bits": pixels[24]}
-    return from_vips("png", image, metadata=metadata, warnings=warnings, **more)
-
-
-def _full_range(image: pyvips.Image) -> np.ndarray:
-    """Of colours of which 16/255 are black and 235/255 white; alpha has the full range."""
-    pixels = pixels_of(image)
-    most = np.iinfo(pixels.dtype).max
-    unit = (most + 1) // 256
-    levels = (np.arange(most + 1) - 16 * unit) / (219 * unit)
-    table = np.round(np.clip(levels, 0, 1) * most).astype(pixels.dtype)
-    colors = 1 if image.bands < 3 else 3
-    pixels[..., :colors] = table[pixels[..., :colors]]
-    return pixels
+    animated, cicp = metadata.pop("actl", b""), metadata.pop("cicp", b"")
+    more = {"bits": pixels[24], "metadata": metadata} | _by_exif(metadata.get("exif"))
+    more["warnings"] = ["is animated; its still picture is taken"] if animated else []
+    if len(cicp) == 4:
+        more["cicp"] = (cicp[0], cicp[1])
+        if not cicp[3]:
+            raise UnsupportedError("a PNG of limited range; convert it to full range")
+    return from_vips("png", image, **more)
 
 
 def _open_webp(data: bytes) -> Stored:
     chunks = png_chunks.riff_chunks(data)
     image = pyvips.Image.webpload_buffer(data, fail_on="error", access="sequential")
     keys = {"exif": b"EXIF", "xmp": b"XMP ", "icc": b"ICCP"}
-    metadata = {key: chunks[kind] for key, kind in keys.items() if kind in chunks}
-    metadata["exif"] = metadata.get("exif", b"").removeprefix(b"Exif\0\0")
-    warnings = ["is animated; its first picture is taken"] if b"ANIM" in chunks else []
-    by_exif = _by_exif(metadata["exif"])
-    return from_vips("webp", image, metadata=metadata, warnings=warnings, **by_exif)
+    metadata = {key: chunks.get(kind, b"") for key, kind in keys.items()}
+    metadata["exif"] = metadata["exif"].removeprefix(b"Exif\0\0")
+    more = {"metadata": metadata} | _by_exif(metadata["exif"])
+    more["warnings"] = ["is animated; its first picture is taken"] if b"ANIM" in chunks else []
+    return from_vips("webp", image, **more)
 
 
 def _open_heif(data: bytes) -> Stored:
     heif = heif_boxes.primary(data)
-    if not heif.codec:
+    codec = heif.codec.decode("latin-1")
+    if not codec:
         raise UnsupportedError("HEIF without a still picture; take another file")
-    more: dict[str, Any] = {
-        "cicp": heif.cicp,
-        "premultiplied": heif.premultiplied,
-        "stored_pixels": heif.stored_pixels,
-        "warnings": [f"has {heif.pictures} pictures; the main one is taken"][: heif.pictures > 1],
-    }
-    if heif.codec == b"av01":
-        image = pyvips.Image.heifload_buffer(data, fail_on="error", access="sequential")
-        fields = {"exif": "exif-data", "xmp": "xmp-data", "icc": color.ICC}
-        metadata = {k: image.get(f) for k, f in fields.items() if image.get_typeof(f)}
-        more["bits"] = image.get("heif-bitdepth")
-        more["decode"] = lambda: _spread(pixels_of(image), more["bits"])
-        return _finish_heif(from_vips("avif", image, metadata=metadata, **more))
-    if heif.codec not in (b"hvc1", b"hev1"):
-        codec = heif.codec.decode("latin-1")
+    if codec not in ("av01", "hvc1", "hev1"):
         raise UnsupportedError(f"HEIF that is coded by {codec!r} is not read; convert it")
+    stored, pictures = _open_avif(data) if codec == "av01" else _open_hevc(data)
+    stored.cicp, stored.premultiplied = heif.cicp or stored.cicp, heif.premultiplied
+    stored.stored_pixels = max(stored.stored_pixels, heif.stored_pixels)
+    stored.metadata["exif"] = (stored.metadata["exif"] or b"").removeprefix(b"Exif\0\0")
+    stored.is_adobe_rgb = tiff_tags.orientation_and_adobe_rgb(stored.metadata["exif"])[1]
+    if pictures > 1:
+        stored.warnings.append(f"has {pictures} pictures; the main one is taken")
+    return stored
+
+
+def _open_avif(data: bytes) -> tuple[Stored, int]:
+    image = pyvips.Image.heifload_buffer(data, fail_on="error", access="sequential")
+    fields = {"exif": "exif-data", "xmp": "xmp-data", "icc": color.ICC}
+    has = set(image.get_fields())
+    metadata = {key: image.get(field) if field in has else b"" for key, field in fields.items()}
+    bits = image.get("heif-bitdepth")
+    more = {"bits": bits, "metadata": metadata, "decode": lambda: _spread(pixels_of(image), bits)}
+    return from_vips("avif", image, **more), image.get("n-pages")
+
+
+def _open_hevc(data: bytes) -> tuple[Stored, int]:
     try:
         import pillow_heif
     except ImportError as error:
         raise UnsupportedError(
             "HEIC needs another library: pip install pillow-heif, or take another format"
         ) from error
-    picture = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+    pictures = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     keys = {"exif": "exif", "xmp": "xmp", "icc": "icc_profile"}
-    metadata = {key: picture.info.get(field) or b"" for key, field in keys.items()}
-    if nclx := picture.info.get("nclx_profile"):  # where no box says it, the coded picture may
-        stated = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
-        more["cicp"] = heif.cicp or stated
-    bits = picture.info["bit_depth"]
-    colors = 1 if picture.mode[0] in "LI" else 3
+    metadata = {key: pictures.info.get(field) or b"" for key, field in keys.items()}
+    cicp, bits = None, pictures.info["bit_depth"]
+    if nclx := pictures.info.get("nclx_profile"):  # where no box says it, the coded picture may
+        cicp = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
+    colors = 1 if pictures.mode[0] in "LI" else 3
 
     def decode() -> np.ndarray:
-        pixels = np.array(picture)
+        pixels = np.array(pictures)
         return _spread(pixels.reshape(*pixels.shape[:2], -1), bits)
 
-    width, height = picture.size
-    alpha = colors if picture.has_alpha else None
-    return _finish_heif(
-        Stored("heif", height, width, decode, colors, alpha, bits=bits, metadata=metadata, **more)
-    )
-
-
-def _finish_heif(stored: Stored) -> Stored:
-    stored.metadata["exif"] = stored.metadata.get("exif", b"").removeprefix(b"Exif\0\0")
-    stored.is_adobe_rgb = tiff_tags.orientation_and_adobe_rgb(stored.metadata["exif"])[1]
-    return stored
+    width, height = pictures.size
+    more = {"alpha": colors if pictures.has_alpha else None, "cicp": cicp, "metadata": metadata}
+    return Stored("heif", height, width, decode, colors, bits=bits, **more), len(pictures)
 
 
 def _spread(pixels: np.ndarray, bits: int) -> np.ndarray:
@@ -216,72 +263,67 @@ def _spread(pixels: np.ndarray, bits: int) -> np.ndarray:
 def _open_tiff(data: bytes) -> Stored:
     tiff = tiff_tags.Tiff(data)
     pages = tiff.directories()
-    page = next((i for i, tags in enumerate(pages) if not _is_reduced(tags)), None)
-    if page is None:
+    is_reduced = [tiff_tags.first_number(tags, _SUBFILE) & 1 for tags in pages]
+    if all(is_reduced):
         raise ValueError("thumbnails alone, as of camera raw whose other directories are missing")
+    page = is_reduced.index(0)
     tags = pages[page]
-    for starts, sizes in (_STRIPS, _TILES):
-        for start, size in zip(tags.get(starts, ()), tags.get(sizes, ()), strict=False):
-            if start + size > len(data):
-                raise ValueError("samples lie behind the end of the file")
+    if any(end > len(data) for _, end in tiff_tags.extents(tags)):
+        raise ValueError("samples lie behind the end of the file")
     kind = tiff_tags.first_number(tags, _PHOTOMETRIC, 1)
     if kind not in _TIFF_COLORS:
         raise UnsupportedError(f"a TIFF of photometric interpretation {kind}; convert it to RGB")
-    metadata = {
-        key: tags[tag] if isinstance(tags[tag], bytes) else b""
-        for key, tag in (("xmp", tiff_tags.XMP), ("icc", tiff_tags.ICC), ("iptc", tiff_tags.IPTC))
-        if tag in tags
-    }
-    more: dict[str, Any] = {
-        "metadata": metadata | {"exif": _tiff_exif(data)},
-        "bits": tiff_tags.first_number(tags, _BITS, 1),
-        "orientation": tiff_tags.orientation_of(tags),
-        "is_adobe_rgb": tiff_tags.orientation_and_adobe_rgb(data)[1],
-        "warnings": [f"has {len(pages)} pages; the first is taken"][: len(pages) > 1],
-    }
-    if kind == _LAB:  # libvips fails at it, and reads it if it is called RGB
-        entry = struct.pack(tiff.order + "HHIHH", _PHOTOMETRIC, 3, 1, _LAB, 0)
-        data = data.replace(entry, entry.replace(b"\x08", b"\x02"))
+    blocks = {"xmp": tiff_tags.XMP, "icc": tiff_tags.ICC, "iptc": tiff_tags.IPTC}
+    metadata = {key: tags.get(tag, b"") for key, tag in blocks.items()}
+    metadata = {key: block for key, block in metadata.items() if isinstance(block, bytes)}
+    more = {"metadata": metadata, "bits": tiff_tags.first_number(tags, _BITS, 1)}
+    more |= _by_exif(data) | {"orientation": tiff_tags.orientation_of(tags)}
+    more["warnings"] = [f"has {len(pages)} pages; the first is taken"] if len(pages) > 1 else []
+    if not tiff.is_big:
+        metadata["exif"] = _tiff_exif(data)
+    if kind == _LAB:  # libvips fails at it
+        if more["bits"] != 8:
+            raise UnsupportedError("CIELAB of more than 8 bits is not read; convert it to RGB")
         metadata.pop("icc", None)
+        return _by_pillow("tiff", data, _from_lab, **more)
     image = pyvips.Image.tiffload_buffer(data, page=page, fail_on="error", access="sequential")
     colors, extra = _TIFF_COLORS[kind], tags.get(_EXTRA, ())
-    if kind == _LAB:
-        more["decode"] = functools.partial(_lab, image)
     more["alpha"] = next((colors + i for i, meaning in enumerate(extra) if meaning in (1, 2)), None)
     if image.bands > colors + (more["alpha"] is not None):
         more["warnings"].append("has further channels, which are passed over")
     return from_vips("tiff", image, colors=colors, **more)
 
 
-def _is_reduced(tags: tiff_tags.Directory) -> bool:
-    return bool(tiff_tags.first_number(tags, _SUBFILE) & 1)
-
-
-def _lab(image: pyvips.Image) -> np.ndarray:
-    """sRGB of CIELAB: L from 0 on, a and b signed."""
-    stored = pixels_of(image)[..., :3]
-    most, steps = np.iinfo(stored.dtype).max, 1 << (8 * stored.itemsize - 8)
-    lab = stored.view(np.int8 if steps == 1 else np.int16) / np.float32(steps)
-    lab[..., 0] = stored[..., 0] * np.float32(100 / most)
-    return np.round(color.lab_to_srgb(lab) * most).astype(stored.dtype)
-
-
 def _tiff_exif(data: bytes) -> bytes:
     """What a TIFF has for EXIF, as other formats have it; empty where it cannot be followed."""
+    from PIL import Image
+
     try:
-        return exif.gather(data, _PRIVATE_TAGS)
-    except struct.error:
+        with warnings.catch_warnings(action="ignore"):  # of damage, which is judged elsewhere
+            tags = Image.open(io.BytesIO(data), formats=["TIFF"]).getexif()
+            for tag in (tiff_tags.STRUCTURE | {256, 257, 282, 283, 296}) & tags.keys():
+                del tags[tag]
+            return tags.tobytes().removeprefix(b"Exif\0\0") if tags else b""
+    except Stored.errors:
         return b""
 
 
 def _open_bmp(data: bytes) -> Stored:
+    return _by_pillow("bmp", data, lambda bmp: bmp.convert("RGBA" if bmp.mode == "RGBA" else "RGB"))
+
+
+def _by_pillow(kind: str, data: bytes, convert: Callable, **more: Any) -> Stored:
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # `read` has a limit of its own
-    picture = Image.open(io.BytesIO(data), formats=["BMP"])
-
-    def decode() -> np.ndarray:
-        return np.array(picture.convert("RGBA" if picture.mode == "RGBA" else "RGB"))
-
+    picture = Image.open(io.BytesIO(data), formats=[kind])
     width, height = picture.size
-    return Stored("bmp", height, width, decode, alpha=3 if picture.mode == "RGBA" else None)
+    alpha = 3 if picture.mode == "RGBA" else None
+    return Stored(kind, height, width, lambda: np.array(convert(picture)), alpha=alpha, **more)
+
+
+def _from_lab(picture: Any) -> Any:
+    from PIL import ImageCms
+
+    spaces = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    return ImageCms.profileToProfile(picture, *spaces, outputMode="RGB")

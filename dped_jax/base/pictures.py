@@ -8,16 +8,17 @@ The rules are the same for every command; what a command cannot take it refuses 
   is read. Gain maps, further pages and pictures, and what lies behind a picture, are passed over.
 """
 
+import contextlib
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 from absl import logging
 
 from dped_jax.base import color
 from dped_jax.base.errors import InputError
-from dped_jax.base.picture_formats import open_picture
-from dped_jax.base.stored_pictures import Stored, UnsupportedError
+from dped_jax.base.picture_formats import Stored, UnsupportedError, open_picture
 
 DAMAGED = "damaged or cut short; replace or remove it"
 Source = pathlib.Path | bytes
@@ -71,45 +72,33 @@ def read(source: Source, *, name: str = "", max_megapixels: float = 200.0) -> Pi
             f"{name}: {stored.width} x {stored.height} pixels, more than {max_megapixels:g} "
             "megapixels; reduce it, or raise the limit if it is to be trusted"
         )
-    color.forget_errors()
-    try:
+    with _one_line(name):
         samples = stored.decode()
-    except UnsupportedError as error:
-        raise InputError(f"{name}: {error}") from error
-    except stored.errors as error:
-        raise InputError(f"{name}: {DAMAGED}") from error
     alpha = None
     if stored.alpha is not None:
         alpha = np.ascontiguousarray(samples[..., stored.alpha])
-    if samples.shape[2] != stored.colors:
-        samples = np.ascontiguousarray(samples[..., : stored.colors])
+    samples = np.ascontiguousarray(samples[..., : stored.colors])
     if stored.premultiplied and alpha is not None:
         samples = color.without_premultiplication(samples, alpha)
     converted = _to_srgb(samples, stored, name)
-    pixels = _upright(converted, stored.orientation)
-    alpha = None if alpha is None else _upright(alpha, stored.orientation)
-    resolution = stored.resolution if stored.orientation < 5 else stored.resolution[::-1]
-    is_gray = stored.colors == 1
-    metadata = {key: value for key, value in stored.metadata.items() if value}
     return Picture(
-        pixels,
-        alpha,
-        metadata,
-        resolution,
+        _upright(converted, stored.orientation),
+        None if alpha is None else _upright(alpha, stored.orientation),
+        {key: value for key, value in stored.metadata.items() if value},
+        stored.resolution if stored.orientation < 5 else stored.resolution[::-1],
         stored.format,
         stored.bits,
-        is_gray,
-        converted is not samples or stored.orientation != 1,
-        stored.warnings,
+        gray=stored.colors == 1,
+        converted=converted is not samples or stored.orientation != 1,
+        warnings=stored.warnings,
     )
 
 
 def size(source: Source, *, name: str = "") -> tuple[int, int]:
     """Height and width of an upright picture, by its header; see `read`."""
     stored, _ = _open(source, name)
-    return (
-        (stored.width, stored.height) if stored.orientation > 4 else (stored.height, stored.width)
-    )
+    size = stored.height, stored.width
+    return size[::-1] if stored.orientation > 4 else size
 
 
 def read_rgb8(source: Source, *, name: str = "", max_megapixels: float = 200.0) -> np.ndarray:
@@ -147,24 +136,33 @@ def read_pixels(path: pathlib.Path, *, deep: bool = True) -> np.ndarray:
     alpha = ["its alpha channel is left out"] if picture.alpha is not None else []
     for warning in picture.warnings + alpha:
         logging.warning("%s: %s", path, warning)
-    if picture.pixels.dtype == np.uint16 and not deep:
-        return to_8_bits(picture.pixels)
-    return picture.pixels
+    return picture.pixels if deep else to_8_bits(picture.pixels)
 
 
 def to_8_bits(values: np.ndarray) -> np.ndarray:
     """Rounds uint16 of [0, 65535] to uint8 of [0, 255]; uint8 stays as it is."""
     if values.dtype == np.uint8:
         return values
-    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    rounded = np.empty(values.shape, np.uint8)
+    for top in range(0, len(values), 64):  # a few rows at a time, for memory
+        rows = slice(top, top + 64)
+        rounded[rows] = (values[rows].astype(np.uint32) + 128) // 257
+    return rounded
 
 
 def _open(source: Source, name: str) -> tuple[Stored, str]:
     if not isinstance(source, bytes):
         name, source = name or str(source), source.read_bytes()
+    with _one_line(name):
+        return open_picture(source, name), name
+
+
+@contextlib.contextmanager
+def _one_line(name: str) -> Iterator[None]:
+    """Errors of the libraries become one line; what they keep of the text is cleared."""
     color.forget_errors()
     try:
-        return open_picture(source, name), name
+        yield
     except UnsupportedError as error:
         raise InputError(f"{name}: {error}") from error
     except Stored.errors as error:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dped_jax.base.errors import InputError
-from dped_jax.base.tiff_tags import SUB_DIRECTORIES, Directory, Tiff
+from dped_jax.base.tiff_tags import SUB_DIRECTORIES, Directory, Tiff, extents
 
 DEVELOPMENT: dict[str, Any] = {
     "use_camera_wb": True,
@@ -27,20 +27,11 @@ DEVELOPMENT: dict[str, Any] = {
     "output_bps": 8,
 }  # output_color is sRGB, demosaicing AHD, by default
 
-_STARTS = (
-    b"FUJIFILMCCD-RAW",
-    b"\0MRM",
-    b"FOVb",
-    b"II\x1a\0\0\0HEAPCCDR",
-    b"IIRO",
-    b"IIRS",
-    b"MMOR",
-    b"IIU\0",
-)
+_STARTS = (b"FUJIFILMCCD-RAW", b"\0MRM", b"FOVb", b"II\x1a\0\0\0HEAPCCDR")
+_STARTS += (b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
 _PHOTOMETRIC, _COMPRESSION, _DNG_VERSION = 262, 259, 50706
 _RAW_PHOTOMETRICS = ((32803,), (34892,))  # a mosaic; linear
 _RAW_COMPRESSIONS = ((32767,), (32769,), (34713,), (65535,))  # Sony's, Epson's, Nikon's, Pentax'
-_EXTENTS = ((273, 279), (324, 325))  # where strips and tiles begin, and their lengths
 
 
 def is_raw(data: bytes) -> bool:
@@ -71,8 +62,10 @@ def develop(data: bytes, name: str) -> np.ndarray:
       InputError: LibRaw cannot read it, its data are cut off, or rawpy is not installed (then its
         cause is an ImportError).
     """
-    if not _has_data(data):
-        raise InputError(f"{name}: raw file without its data, or cut short; copy it anew")
+    for tags in _directories(data):  # LibRaw looks itself whether the data of other kinds are there
+        if tags.get(_PHOTOMETRIC) in _RAW_PHOTOMETRICS:
+            if any(end > len(data) for _, end in extents(tags)):
+                raise InputError(f"{name}: raw file without its data, or cut short; copy it anew")
     with _opened(data, name) as photo:
         return np.ascontiguousarray(photo.postprocess(**DEVELOPMENT))
 
@@ -94,9 +87,8 @@ def _opened(data: bytes, name: str) -> Iterator[Any]:
     except rawpy.LibRawError as error:
         reason = error.args[0] if error.args else error
         reason = reason.decode(errors="replace") if isinstance(reason, bytes) else reason
-        raise InputError(
-            f"{name}: raw file that LibRaw cannot read ({reason}); develop it to JPEG or TIFF"
-        ) from error
+        problem = f"raw file that LibRaw cannot read ({reason})"
+        raise InputError(f"{name}: {problem}; develop it to JPEG or TIFF") from error
 
 
 def development() -> str:
@@ -138,14 +130,3 @@ def _directories(data: bytes) -> list[Directory]:
         return []
     pages = tiff.directories()
     return [*pages, *(below for tags in pages for below in tiff.below(tags, SUB_DIRECTORIES))]
-
-
-def _has_data(data: bytes) -> bool:
-    """Whether what a TIFF says of its raw data lies inside the file; LibRaw checks the others."""
-    for tags in _directories(data):
-        if tags.get(_PHOTOMETRIC) in _RAW_PHOTOMETRICS:
-            for starts, lengths in _EXTENTS:
-                for start, length in zip(tags.get(starts, ()), tags.get(lengths, ()), strict=False):
-                    if start + length > len(data):
-                        return False
-    return True

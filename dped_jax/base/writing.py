@@ -2,18 +2,21 @@
 
 What is written is true of the new picture: it is upright, of its size, in sRGB or the profile that
 it keeps, and holds no thumbnail, video, depth or gain map of the old one. Other metadata are handed
-on as they were.
+on; what a format has no place for is named in a warning.
 """
 
 import dataclasses
+import io
 import pathlib
 import struct
+import zlib
+from typing import Any
 
 import numpy as np
 import pyvips
 from absl import logging
 
-from dped_jax.base import color, containers, exif, xmp
+from dped_jax.base import color, pictures, tiff_tags, xmp
 from dped_jax.base.errors import InputError
 from dped_jax.base.files import write_atomically
 from dped_jax.base.pictures import Picture
@@ -24,13 +27,12 @@ FORMATS = {
     **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
 }
 # Pixels a side: limits of libjpeg, libpng and WebP, of libavif for AVIF that it is to read again,
-# and of what x265 and libheif were seen to write and read. A TIFF counts its bytes in 32 bits.
-SIDES = {"JPEG": 65_500, "PNG": 1_000_000, "WebP": 16_383, "AVIF": 32_768, "HEIC": 32_768}
-MOST_PIXELS = {"TIFF": (1 << 32) // 9, "AVIF": 1 << 28, "HEIC": 1 << 29}
+# and of HEVC's highest level, 6.2. A TIFF counts its bytes in 32 bits.
+SIDES = {"JPEG": 65_500, "PNG": 1_000_000, "WebP": 16_383, "AVIF": 32_768, "HEIC": 16_888}
+MOST_PIXELS = {"TIFF": (1 << 32) // 9, "AVIF": 1 << 28, "HEIC": 35_651_584}
 DEEP_FORMATS = ("PNG", "TIFF")
-# Photoshop's resources that hold what is written elsewhere, or show the old picture: thumbnails,
-# the ICC profile, EXIF and XMP.
-STALE_RESOURCES = {0x409, 0x40C, 0x40F, 0x422, 0x423, 0x424}
+# Bytes of EXIF and XMP that one segment of JPEG holds behind their headers.
+_LONGEST = {"exif": 65_527, "xmp": 65_502}
 
 
 def check_suffix(path: pathlib.Path) -> None:
@@ -75,57 +77,107 @@ def is_deep(path: pathlib.Path) -> bool:
 
 def to_8_bits(picture: Picture) -> Picture:
     """Rounds 16 bits to 8."""
-
-    def rounded(plane: np.ndarray) -> np.ndarray:
-        eight = np.empty(plane.shape, np.uint8)
-        for top in range(0, len(plane), 64):  # a few rows at a time, for memory
-            rows = slice(top, top + 64)
-            eight[rows] = (plane[rows].astype(np.uint32) + 128) // 257
-        return eight
-
-    alpha = None if picture.alpha is None else rounded(picture.alpha)
-    return dataclasses.replace(picture, pixels=rounded(picture.pixels), alpha=alpha)
+    alpha = None if picture.alpha is None else pictures.to_8_bits(picture.alpha)
+    return dataclasses.replace(picture, pixels=pictures.to_8_bits(picture.pixels), alpha=alpha)
 
 
-def _resources(block: bytes) -> dict[int, bytes]:
-    """Photoshop's resources by number, each with its header, of a block of them or of bare IPTC."""
-    if block[:4] != b"8BIM":
-        header = struct.pack(">4sHHI", b"8BIM", containers.IPTC, 0, len(block))
-        return {containers.IPTC: header + block + bytes(len(block) % 2)}
-    resources, at = {}, 0
-    while len(block) - at >= 12:
+def _iptc(block: bytes) -> bytes:
+    """IPTC data, bare or among Photoshop's resources, as the only one of these."""
+    at, bare = 0, block if block[:4] != b"8BIM" else b""
+    while len(block) - at >= 12 and not bare:
         number, name_length = struct.unpack_from(">4xHB", block, at)
-        start = at + 6 + (name_length + 2 & ~1)
-        stop = start + 4 + (struct.unpack_from(">I", block, start)[0] + 1 & ~1)
-        if number not in STALE_RESOURCES:
-            resources[number] = block[at:stop]
-        at = stop
-    return resources
+        at += 6 + (name_length + 2 & ~1)
+        size = struct.unpack_from(">I", block, at)[0]
+        bare = block[at + 4 : at + 4 + size] if number == 0x404 else b""
+        at += 4 + (size + 1 & ~1)
+    header = struct.pack(">4sHHI", b"8BIM", 0x404, 0, len(bare))
+    return header + bare + bytes(len(bare) % 2) if bare else b""
 
 
-def _content(path: pathlib.Path, picture: Picture, without: set[int]) -> containers.Content:
-    """What is to be written; metadata that cannot be read are left out with a warning."""
+def _metadata(kind: str, picture: Picture) -> tuple[dict[str, bytes], list[str]]:
+    """What the new picture may say, and what is left out and why."""
     old, (height, width) = picture.metadata, picture.pixels.shape[:2]
-    profile = old.get("icc", b"")
-    pixels = color.from_srgb(picture.pixels, profile) if profile else picture.pixels
-    alpha = None if picture.alpha is None else np.ascontiguousarray(picture.alpha)
-    content = containers.Content(
-        np.ascontiguousarray(pixels), alpha, picture.resolution, icc=profile
-    )
+    has_profile, lost = "icc" in old, []
+    # Pillow writes EXIF of AVIF anew, and not as it was, to take Orientation out.
+    without = (tiff_tags.ORIENTATION,) if kind == "AVIF" else ()
     cleaners = {
-        "exif": lambda block: exif.clean(block, height, width, bool(profile), without),
-        "xmp": lambda block: xmp.clean(block, height, width, bool(profile)),
-        "iptc": _resources,
+        "exif": lambda block: tiff_tags.clean(block, height, width, has_profile, without),
+        "xmp": lambda block: xmp.clean(block, height, width, has_profile),
+        "iptc": _iptc,
     }
-    for name, clean in cleaners.items():
+    new = {"icc": old["icc"]} if has_profile else {}
+    for key in cleaners.keys() & old.keys():
         try:
-            if old.get(name):
-                setattr(content, name, clean(old[name]))
-        except (struct.error, ValueError):
-            content.lost.append(f"its {name.upper()} data, which are damaged")
-    if old.get("xmp_extended"):
-        content.lost.append("its extended XMP data")
-    return content
+            new[key] = cleaners[key](old[key])
+        except (struct.error, ValueError, RecursionError):
+            lost.append(f"its {key.upper()} data, which are damaged")
+    no_place = {"JPEG": (), "TIFF": ("exif",)}.get(kind, ("iptc",))
+    for key in [key for key in no_place if new.pop(key, None)]:
+        lost.append(f"its {key.upper()} data, for which {kind} has no place here")
+    for key, longest in _LONGEST.items() if kind == "JPEG" else ():
+        if len(new.get(key, b"")) > longest:
+            del new[key]
+            lost.append(f"its {key.upper()} data, which are too long for a JPEG")
+    if "xmp_extended" in old:
+        lost.append("its extended XMP data")
+    if kind == "JPEG" and picture.alpha is not None:
+        lost.append("its alpha channel, for which the format has no place")
+    return {key: block for key, block in new.items() if block}, lost
+
+
+def _by_vips(kind: str, planes: np.ndarray, picture: Picture, metadata, quality: int) -> bytes:
+    """JPEG, PNG and TIFF. EXIF, of which libvips drops tags that it does not know, is put in."""
+    height, width, channels = planes.shape
+    deep = planes.dtype == np.uint16
+    image = pyvips.Image.new_from_memory(
+        planes, width, height, channels, "ushort" if deep else "uchar"
+    ).copy(
+        interpretation="rgb16" if deep else "srgb",
+        xres=picture.resolution[0],
+        yres=picture.resolution[1],
+    )
+    exif, iptc = metadata.get("exif", b""), metadata.get("iptc", b"")
+    iptc = b"Photoshop 3.0\0" + iptc if kind == "JPEG" else iptc[12:].ljust(len(iptc) + 3 & ~3)
+    blocks = {"xmp-data": metadata.get("xmp"), color.ICC: metadata.get("icc")}
+    for field, block in (blocks | {"iptc-data": iptc if "iptc" in metadata else b""}).items():
+        if block:
+            image.set_type(pyvips.GValue.blob_type, field, block)
+    options: dict[str, Any] = {"keep": "xmp|iptc|icc"}
+    if kind == "TIFF":
+        options |= {"compression": "deflate", "predictor": "horizontal", "level": 1}
+        return image.tiffsave_buffer(**options)
+    if kind == "JPEG":  # optimal Huffman tables would save a tenth, and take three times as long
+        data, start = image.jpegsave_buffer(Q=quality, **options), 2
+        parts = [struct.pack(">HH", 0xFFE1, len(exif) + 8) + b"Exif\0\0" + exif] if exif else []
+    else:  # "sub" saves a third of the bytes of photographs for no time
+        data, start = image.pngsave_buffer(compression=6, filter="sub", **options), 33
+        chunks = [b"eXIf" + exif] if exif else []
+        chunks += [] if "icc" in metadata else [b"sRGB\1"]
+        parts = [
+            struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+            for chunk in chunks
+        ]
+    return b"".join((data[:start], *parts, data[start:]))
+
+
+def _by_pillow(kind: str, planes: np.ndarray, picture: Picture, metadata, quality: int) -> bytes:
+    """WebP, HEIC and AVIF."""
+    from PIL import Image
+
+    image, encoded = Image.fromarray(planes), io.BytesIO()
+    names = {"exif": "exif", "xmp": "xmp", "icc": "icc_profile"}
+    options = {names[key]: block for key, block in metadata.items()}
+    if kind == "HEIC":
+        import pillow_heif
+
+        pillow_heif.from_pillow(image).save(encoded, quality=quality, **options)
+    else:
+        image.save(encoded, kind, quality=quality, **options)
+    return encoded.getvalue()
+
+
+ENCODERS = dict.fromkeys(("JPEG", "PNG", "TIFF"), _by_vips)
+ENCODERS |= dict.fromkeys(("WebP", "HEIC", "AVIF"), _by_pillow)
 
 
 def write(path: pathlib.Path, picture: Picture, quality: int = 95) -> None:
@@ -145,14 +197,19 @@ def write(path: pathlib.Path, picture: Picture, quality: int = 95) -> None:
     kind = FORMATS[path.suffix.lower()]
     if picture.pixels.dtype == np.uint16 and kind not in DEEP_FORMATS:
         picture = to_8_bits(picture)
-    # Pillow writes EXIF of AVIF anew, and not as it was, to take Orientation out.
-    without = {exif.ORIENTATION} if kind == "AVIF" else set()
+    color.forget_errors()
     try:
-        content = _content(path, picture, without)
-        data = containers.ENCODERS[kind](content, quality)
+        metadata, lost = _metadata(kind, picture)
+        profile = metadata.get("icc")
+        planes = color.from_srgb(picture.pixels, profile) if profile else picture.pixels
+        if picture.alpha is not None and kind != "JPEG":
+            planes = np.dstack((planes, picture.alpha))
+        planes = np.ascontiguousarray(planes)
+        data = ENCODERS[kind](kind, planes, picture, metadata, quality)
     except (pyvips.Error, ValueError, RuntimeError, OSError, OverflowError, struct.error) as error:
+        color.forget_errors()
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: cannot be written as {kind}: {reason}") from error
-    for what in content.lost:
+    for what in lost:
         logging.warning("%s: written without %s", path, what)
     write_atomically(path, data)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from dped_jax.base import raw
 from dped_jax.base.errors import InputError
+from dped_jax.base.tiff_tags import extents
 
 needs_rawpy = pytest.mark.skipif(
     not importlib.util.find_spec("rawpy"), reason="needs the extra raw"
@@ -83,8 +84,11 @@ def test_tiles_behind_the_end_are_missing_data(tmp_path):
         page = file.pages[0].pages[0]
         lengths = page.tags["TileByteCounts"]
         last = lengths.valueoffset + 4 * (len(lengths.value) - 1)
-    assert raw._has_data(data)
-    assert not raw._has_data(data[:last] + struct.pack("<I", 1 << 30) + data[last + 4 :])
+    every = [end for tags in raw._directories(data) for _, end in extents(tags)]
+    assert len(every) == 5
+    assert max(every) <= len(data)
+    with pytest.raises(InputError, match="^a.dng: raw file without its data"):
+        raw.develop(data[:last] + struct.pack("<I", 1 << 30) + data[last + 4 :], "a.dng")
 
 
 @needs_rawpy

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 
-from dped_jax.base import containers, writing
+from dped_jax.base import writing
 from dped_jax.base.pictures import Picture
 from dped_jax.enhance.worker import Settings, Worker, enhance_files
 
@@ -26,14 +26,14 @@ def test_a_photograph_that_cannot_be_written_fails_alone(tmp_path, monkeypatch):
             on_progress(1.0, 1e-6)
             return pixels
 
-    encode = containers.ENCODERS["WebP"]
+    encode = writing.ENCODERS["WebP"]
 
-    def failing(content, quality):
-        if content.pixels.shape[1] == 22:
+    def failing(kind, planes, *more):
+        if planes.shape[1] == 22:
             raise RuntimeError("encoder\nerror")
-        return encode(content, quality)
+        return encode(kind, planes, *more)
 
-    monkeypatch.setitem(containers.ENCODERS, "WebP", failing)
+    monkeypatch.setitem(writing.ENCODERS, "WebP", failing)
     failures, _ = enhance_files(jobs, [Unchanged()])
     assert sorted(computed) == [11, 12]
     broken, wide = sorted(failures)
