@@ -31,8 +31,8 @@ FORMATS = {
 SIDES = {"JPEG": 65_500, "PNG": 1_000_000, "WebP": 16_383, "AVIF": 32_768, "HEIC": 16_888}
 MOST_PIXELS = {"TIFF": (1 << 32) // 9, "AVIF": 1 << 28, "HEIC": 35_651_584}
 DEEP_FORMATS = ("PNG", "TIFF")
-# Bytes of EXIF and XMP that one segment of JPEG holds behind their headers.
-_LONGEST = {"exif": 65_527, "xmp": 65_502}
+# Bytes that one segment of JPEG holds.
+_LONGEST = {"exif": 65_527, "xmp": 65_502, "iptc": 65_533}
 
 
 def check_suffix(path: pathlib.Path) -> None:
@@ -82,7 +82,7 @@ def to_8_bits(picture: Picture) -> Picture:
 
 
 def _iptc(block: bytes) -> bytes:
-    """IPTC data, bare or among Photoshop's resources, as the only one of these."""
+    """What a segment of JPEG holds: IPTC data, bare or alone of Photoshop's resources."""
     at, bare = 0, block if block[:4] != b"8BIM" else b""
     while len(block) - at >= 12 and not bare:
         number, name_length = struct.unpack_from(">4xHB", block, at)
@@ -90,7 +90,7 @@ def _iptc(block: bytes) -> bytes:
         size = struct.unpack_from(">I", block, at)[0]
         bare = block[at + 4 : at + 4 + size] if number == 0x404 else b""
         at += 4 + (size + 1 & ~1)
-    header = struct.pack(">4sHHI", b"8BIM", 0x404, 0, len(bare))
+    header = struct.pack(">14s4sHHI", b"Photoshop 3.0", b"8BIM", 0x404, 0, len(bare))
     return header + bare + bytes(len(bare) % 2) if bare else b""
 
 
@@ -111,7 +111,7 @@ def _metadata(kind: str, picture: Picture) -> tuple[dict[str, bytes], list[str]]
             new[key] = cleaners[key](old[key])
         except (struct.error, ValueError, RecursionError):
             lost.append(f"its {key.upper()} data, which are damaged")
-    no_place = {"JPEG": (), "TIFF": ("exif",)}.get(kind, ("iptc",))
+    no_place = {"JPEG": (), "TIFF": ("exif", "iptc")}.get(kind, ("iptc",))
     for key in [key for key in no_place if new.pop(key, None)]:
         lost.append(f"its {key.upper()} data, for which {kind} has no place here")
     for key, longest in _LONGEST.items() if kind == "JPEG" else ():
@@ -126,33 +126,30 @@ def _metadata(kind: str, picture: Picture) -> tuple[dict[str, bytes], list[str]]
 
 
 def _by_vips(kind: str, planes: np.ndarray, picture: Picture, metadata, quality: int) -> bytes:
-    """JPEG, PNG and TIFF. EXIF, of which libvips drops tags that it does not know, is put in."""
-    height, width, channels = planes.shape
-    deep = planes.dtype == np.uint16
+    """JPEG, PNG and TIFF. Put in here: EXIF, which libvips writes anew, and XMP in PNG."""
+    (height, width, channels), deep = planes.shape, planes.dtype == np.uint16
     image = pyvips.Image.new_from_memory(
         planes, width, height, channels, "ushort" if deep else "uchar"
-    ).copy(
-        interpretation="rgb16" if deep else "srgb",
-        xres=picture.resolution[0],
-        yres=picture.resolution[1],
     )
-    exif, iptc = metadata.get("exif", b""), metadata.get("iptc", b"")
-    iptc = b"Photoshop 3.0\0" + iptc if kind == "JPEG" else iptc[12:].ljust(len(iptc) + 3 & ~3)
-    blocks = {"xmp-data": metadata.get("xmp"), color.ICC: metadata.get("icc")}
-    for field, block in (blocks | {"iptc-data": iptc if "iptc" in metadata else b""}).items():
-        if block:
-            image.set_type(pyvips.GValue.blob_type, field, block)
-    options: dict[str, Any] = {"keep": "xmp|iptc|icc"}
+    x, y = picture.resolution
+    image = image.copy(interpretation="rgb16" if deep else "srgb", xres=x, yres=y)
+    for key, field in (("icc", color.ICC), ("xmp", "xmp-data"), ("iptc", "iptc-data")):
+        if key in metadata:
+            image.set_type(pyvips.GValue.blob_type, field, metadata[key])
+    exif = metadata.get("exif", b"")
     if kind == "TIFF":
-        options |= {"compression": "deflate", "predictor": "horizontal", "level": 1}
-        return image.tiffsave_buffer(**options)
+        options: dict[str, Any] = {"compression": "deflate", "predictor": "horizontal", "level": 1}
+        return image.tiffsave_buffer(keep="icc|xmp", **options)
     if kind == "JPEG":  # optimal Huffman tables would save a tenth, and take three times as long
-        data, start = image.jpegsave_buffer(Q=quality, **options), 2
+        data, start = image.jpegsave_buffer(Q=quality, keep="icc|xmp|iptc"), 2
         parts = [struct.pack(">HH", 0xFFE1, len(exif) + 8) + b"Exif\0\0" + exif] if exif else []
     else:  # "sub" saves a third of the bytes of photographs for no time
-        data, start = image.pngsave_buffer(compression=6, filter="sub", **options), 33
+        data, start = image.pngsave_buffer(compression=6, filter="sub", keep="icc"), 33
         chunks = [b"eXIf" + exif] if exif else []
-        chunks += [] if "icc" in metadata else [b"sRGB\1"]
+        if "xmp" in metadata:
+            chunks.append(b"iTXtXML:com.adobe.xmp" + bytes(5) + metadata["xmp"])
+        if "icc" not in metadata:
+            chunks.append(b"sRGB\1")
         parts = [
             struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
             for chunk in chunks
