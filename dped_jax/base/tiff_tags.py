@@ -192,9 +192,10 @@ def clean(
             if tag in unfit:
                 continue
             if tag in numbers:
-                kind = "HHI" + ("H2x" if type_ == 3 and numbers[tag] < 1 << 16 else "I")
-                type_ = 3 if "x" in kind else 4
-                entry = struct.pack(tiff.order + kind, tag, type_, 1, numbers[tag])
+                kind, layout = (
+                    (3, "HHIH2x") if numbers[tag] < 1 << 16 and type_ == 3 else (4, "HHII")
+                )
+                entry = struct.pack(tiff.order + layout, tag, kind, 1, numbers[tag])
             elif tag == 1 and entry[8:11] == b"R03" and not has_profile:
                 entry = entry[:8] + b"R98\0"  # no longer Adobe RGB
             else:

@@ -87,7 +87,7 @@ def test_tiles_behind_the_end_are_missing_data(tmp_path):
     every = [end for tags in raw._directories(data) for _, end in extents(tags)]
     assert len(every) == 5
     assert max(every) <= len(data)
-    with pytest.raises(InputError, match="^a.dng: raw file without its data"):
+    with pytest.raises(InputError, match=r"^a.dng: raw file without its data"):
         raw.develop(data[:last] + struct.pack("<I", 1 << 30) + data[last + 4 :], "a.dng")
 
 
