@@ -40,8 +40,9 @@ class ProfileError(ValueError):
     """A colour profile that is damaged, or does not fit the picture."""
 
 
-def _parametric(g, a=1.0, b=0.0, c=0.0, d=-1.0, e=0.0, f=0.0) -> Curve:
-    """ICC's parametric curve: (a x + b)^g + e from d on, c x + f below."""
+def _parametric(*parameters: float) -> Curve:
+    """ICC's parametric curve of g, a to f: (a x + b)^g + e from d on, c x + f below."""
+    g, a, b, c, d, e, f = (*parameters, *(1.0, 1.0, 0.0, 0.0, -1.0, 0.0, 0.0)[len(parameters) :])
     return lambda x: np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f)
 
 

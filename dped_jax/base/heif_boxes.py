@@ -9,8 +9,7 @@ import io
 import struct
 from collections.abc import Iterator
 
-_BRANDS = (b"mif1", b"mif2", b"mif3", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
-_BRANDS += (b"avif", b"avis", b"miaf", b"unif", b"j2ki")
+_BRANDS = b"mif1 mif2 mif3 msf1 heic heix heim heis hevc hevx avif avis miaf unif j2ki".split()
 _DERIVED = (b"grid", b"iovl", b"iden")  # put together of other pictures
 
 

@@ -42,17 +42,11 @@ class UnsupportedError(Exception):
 
 @dataclasses.dataclass
 class Stored:
-    """A picture as its file stores it, opened and not decoded yet.
+    """A picture as its file stores it, opened and not decoded yet; see `Picture`.
 
-    Attributes:
-      format: as `Picture`'s.
-      height, width: as stored, but for HEIF and AVIF, which are decoded upright.
-      decode: gives (H, W, channels) uint8 or uint16.
-      colors: how many of the channels are colours: 1 (gray), 3 (RGB), 4 (CMYK).
-      alpha: the channel that is alpha.
-      cicp: primaries and transfer of ITU-T H.273.
-      errors: what opening and decoding raise at a damaged file.
-      See `Picture` for the others.
+    HEIF and AVIF are decoded upright. Of the channels that `decode` gives, (H, W, channels) uint8
+    or uint16, the first are `colors` (1 gray, 3 RGB, 4 CMYK); `alpha` is the number of another.
+    `cicp` are primaries and transfer of ITU-T H.273, `errors` what damaged files raise.
     """
 
     format: str
@@ -80,30 +74,33 @@ class Stored:
         self.stored_pixels = max(self.stored_pixels, self.height * self.width)
 
 
-def from_vips(kind: str, image: pyvips.Image, **more: Any) -> Stored:
-    """Of what libvips has opened; it decodes when the pixels are asked for."""
+def _from_vips(kind: str, image: pyvips.Image, **more: Any) -> Stored:
     if image.format not in ("uchar", "ushort"):
         raise UnsupportedError(f"{image.format} values are not read; take 8 or 16 bits a channel")
     colors = more.pop("colors", 4 if image.interpretation == "cmyk" else 3)
     colors = 1 if image.bands < 3 else colors
-    alpha = colors if image.bands > colors else None
-    more = {"alpha": alpha, "bits": 16 if image.format == "ushort" else 8} | more
-    more.setdefault("decode", functools.partial(pixels_of, image))
-    resolution = (image.xres, image.yres)
-    return Stored(kind, image.height, image.width, colors=colors, resolution=resolution, **more)
+    more = {
+        "alpha": colors if image.bands > colors else None,
+        "bits": 16 if image.format == "ushort" else 8,
+        "decode": functools.partial(_pixels_of, image),
+        "resolution": (image.xres, image.yres),
+    } | more
+    return Stored(kind, image.height, image.width, colors=colors, **more)
 
 
-def pixels_of(image: pyvips.Image) -> np.ndarray:
-    """Decodes what libvips has opened to (H, W, channels)."""
+def _pixels_of(image: pyvips.Image) -> np.ndarray:
     return image.numpy().reshape(image.height, image.width, image.bands)
+
+
+def _metadata_of(image: pyvips.Image) -> dict[str, bytes]:
+    fields = {"exif": "exif-data", "xmp": "xmp-data", "icc": color.ICC}
+    has = set(image.get_fields())
+    metadata = {key: image.get(field) for key, field in fields.items() if field in has}
+    return metadata | {"exif": metadata.get("exif", b"").removeprefix(b"Exif\0\0")}
 
 
 def open_picture(data: bytes, name: str) -> Stored:
     """Opens a picture by its content.
-
-    Args:
-      data: the file.
-      name: for messages.
 
     Raises:
       UnsupportedError: it is of a kind that is not read.
@@ -153,15 +150,15 @@ def _open_jpeg(data: bytes) -> Stored:
 
     def decode() -> np.ndarray:
         try:
-            return pixels_of(image)[: jpeg.height]
+            return _pixels_of(image)[: jpeg.height]
         except pyvips.Error as error:
             complaints = [line for line in str(error).splitlines() if "VipsJpeg" in line]
             if not complaints or not any(what in complaints[-1] for what in _HARMLESS):
                 raise
-            return pixels_of(_jpeg_image(data, "error"))
+            return _pixels_of(_jpeg_image(data, "error"))
 
     more = {"decode": decode, "metadata": jpeg.metadata, "warnings": remarks}
-    stored = from_vips("jpeg", image, **more, **_by_exif(jpeg.metadata.get("exif")))
+    stored = _from_vips("jpeg", image, **more, **_by_exif(jpeg.metadata.get("exif")))
     stored.height = jpeg.height
     return stored
 
@@ -187,18 +184,15 @@ def _open_png(data: bytes) -> Stored:
         more["cicp"] = (cicp[0], cicp[1])
         if not cicp[3]:
             raise UnsupportedError("a PNG of limited range; convert it to full range")
-    return from_vips("png", image, **more)
+    return _from_vips("png", image, **more)
 
 
 def _open_webp(data: bytes) -> Stored:
-    chunks = png_chunks.riff_chunks(data)
     image = pyvips.Image.webpload_buffer(data, fail_on="error", access="sequential")
-    keys = {"exif": b"EXIF", "xmp": b"XMP ", "icc": b"ICCP"}
-    metadata = {key: chunks.get(kind, b"") for key, kind in keys.items()}
-    metadata["exif"] = metadata["exif"].removeprefix(b"Exif\0\0")
+    metadata, animated = _metadata_of(image), "delay" in image.get_fields()
     more = {"metadata": metadata} | _by_exif(metadata["exif"])
-    more["warnings"] = ["is animated; its first picture is taken"] if b"ANIM" in chunks else []
-    return from_vips("webp", image, **more)
+    more["warnings"] = ["is animated; its first picture is taken"] if animated else []
+    return _from_vips("webp", image, **more)
 
 
 def _open_heif(data: bytes) -> Stored:
@@ -211,7 +205,6 @@ def _open_heif(data: bytes) -> Stored:
     stored, pictures = _open_avif(data) if codec == "av01" else _open_hevc(data)
     stored.cicp, stored.premultiplied = heif.cicp or stored.cicp, heif.premultiplied
     stored.stored_pixels = max(stored.stored_pixels, heif.stored_pixels)
-    stored.metadata["exif"] = (stored.metadata["exif"] or b"").removeprefix(b"Exif\0\0")
     stored.is_adobe_rgb = tiff_tags.orientation_and_adobe_rgb(stored.metadata["exif"])[1]
     if pictures > 1:
         stored.warnings.append(f"has {pictures} pictures; the main one is taken")
@@ -220,12 +213,9 @@ def _open_heif(data: bytes) -> Stored:
 
 def _open_avif(data: bytes) -> tuple[Stored, int]:
     image = pyvips.Image.heifload_buffer(data, fail_on="error", access="sequential")
-    fields = {"exif": "exif-data", "xmp": "xmp-data", "icc": color.ICC}
-    has = set(image.get_fields())
-    metadata = {key: image.get(field) if field in has else b"" for key, field in fields.items()}
-    bits = image.get("heif-bitdepth")
-    more = {"bits": bits, "metadata": metadata, "decode": lambda: _spread(pixels_of(image), bits)}
-    return from_vips("avif", image, **more), image.get("n-pages")
+    more = {"bits": image.get("heif-bitdepth"), "metadata": _metadata_of(image)}
+    more["decode"] = lambda: _spread(_pixels_of(image), more["bits"])
+    return _from_vips("avif", image, **more), image.get("n-pages")
 
 
 def _open_hevc(data: bytes) -> tuple[Stored, int]:
@@ -238,6 +228,7 @@ def _open_hevc(data: bytes) -> tuple[Stored, int]:
     pictures = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     keys = {"exif": "exif", "xmp": "xmp", "icc": "icc_profile"}
     metadata = {key: pictures.info.get(field) or b"" for key, field in keys.items()}
+    metadata["exif"] = metadata["exif"].removeprefix(b"Exif\0\0")
     cicp, bits = None, pictures.info["bit_depth"]
     if nclx := pictures.info.get("nclx_profile"):  # where no box says it, the coded picture may
         cicp = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
@@ -248,8 +239,9 @@ def _open_hevc(data: bytes) -> tuple[Stored, int]:
         return _spread(pixels.reshape(*pixels.shape[:2], -1), bits)
 
     width, height = pictures.size
-    more = {"alpha": colors if pictures.has_alpha else None, "cicp": cicp, "metadata": metadata}
-    return Stored("heif", height, width, decode, colors, bits=bits, **more), len(pictures)
+    alpha = colors if pictures.has_alpha else None
+    more: dict[str, Any] = {"bits": bits, "cicp": cicp, "metadata": metadata}
+    return Stored("heif", height, width, decode, colors, alpha, **more), len(pictures)
 
 
 def _spread(pixels: np.ndarray, bits: int) -> np.ndarray:
@@ -276,7 +268,7 @@ def _open_tiff(data: bytes) -> Stored:
     blocks = {"xmp": tiff_tags.XMP, "icc": tiff_tags.ICC, "iptc": tiff_tags.IPTC}
     metadata = {key: tags.get(tag, b"") for key, tag in blocks.items()}
     metadata = {key: block for key, block in metadata.items() if isinstance(block, bytes)}
-    more = {"metadata": metadata, "bits": tiff_tags.first_number(tags, _BITS, 1)}
+    more: dict[str, Any] = {"metadata": metadata, "bits": tiff_tags.first_number(tags, _BITS, 1)}
     more |= _by_exif(data) | {"orientation": tiff_tags.orientation_of(tags)}
     more["warnings"] = [f"has {len(pages)} pages; the first is taken"] if len(pages) > 1 else []
     if not tiff.is_big:
@@ -291,7 +283,7 @@ def _open_tiff(data: bytes) -> Stored:
     more["alpha"] = next((colors + i for i, meaning in enumerate(extra) if meaning in (1, 2)), None)
     if image.bands > colors + (more["alpha"] is not None):
         more["warnings"].append("has further channels, which are passed over")
-    return from_vips("tiff", image, colors=colors, **more)
+    return _from_vips("tiff", image, colors=colors, **more)
 
 
 def _tiff_exif(data: bytes) -> bytes:

@@ -1,6 +1,5 @@
-"""Chunks of PNG and of RIFF, which WebP is: whether they are whole, and what they hold."""
+"""Chunks of PNG: whether they are whole, and what they hold."""
 
-import re
 import zlib
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
@@ -29,7 +28,7 @@ def split(data: bytes) -> tuple[bytes, dict[str, bytes]]:
             raise ValueError("a checksum is wrong")
         kind, body = data[position + 4 : position + 8], view[position + 8 : end - 4]
         if kind in _PIXELS:
-            pixels.append(view[position:end])
+            pixels.append(data[position:end])
         elif kind in (b"eXIf", b"cICP", b"acTL"):
             metadata[kind.decode().lower()] = bytes(body)
         elif kind in (b"iCCP", b"zTXt", b"tEXt", b"iTXt"):
@@ -42,45 +41,20 @@ def split(data: bytes) -> tuple[bytes, dict[str, bytes]]:
 
 
 def _text(kind: bytes, keyword: bytes, content: bytes) -> dict[str, bytes]:
-    """What a chunk of text, or of a profile, holds of metadata."""
+    """What a chunk of text, or of a profile, holds of metadata; nothing of damaged ones."""
     compressed = kind in (b"iCCP", b"zTXt") or (kind == b"iTXt" and content[:1] == b"\1")
     content = content[2:].split(b"\0", 2)[-1] if kind == b"iTXt" else content
-    if compressed:
-        stream = zlib.decompressobj()
-        try:
+    name = {b"XML:com.adobe.xmp": "xmp"}.get(keyword, "") if kind != b"iCCP" else "icc"
+    try:
+        if compressed:
+            stream = zlib.decompressobj()
             content = stream.decompress(content[kind != b"iTXt" :], MAX_METADATA)
-        except zlib.error:
-            return {}
-        if not stream.eof:  # too long, or cut short
-            return {}
-    if kind == b"iCCP":
-        return {"icc": content}
-    if keyword == b"XML:com.adobe.xmp":
-        return {"xmp": content}
-    if not keyword.startswith(_RAW):
+            if not stream.eof:  # too long, or cut short
+                return {}
+        if keyword.startswith(_RAW):  # ImageMagick's: a name, a length, and hexadecimal digits
+            name = keyword[len(_RAW) :].decode("latin-1").replace("APP1", "exif")
+            content = bytes.fromhex(content.strip().split(b"\n", 2)[-1].decode())
+    except (zlib.error, ValueError):
         return {}
-    # ImageMagick's: a name, a length, and hexadecimal digits.
-    digits = re.sub(rb"\s", b"", content.strip().split(b"\n", 2)[-1])
-    if not re.fullmatch(rb"(?:[0-9a-fA-F]{2})+", digits):
-        return {}
-    value, name = bytes.fromhex(digits.decode()), keyword[len(_RAW) :].decode("latin-1")
-    if name in ("exif", "APP1") and value.startswith(b"Exif\0\0"):
-        return {"exif": value[6:]}
-    return {name: value} if name in ("xmp", "iptc") else {}
-
-
-def riff_chunks(data: bytes) -> dict[bytes, bytes]:
-    """The first chunk of each type in a WebP.
-
-    Raises:
-      ValueError: the file is shorter than it says.
-    """
-    end, position = 8 + int.from_bytes(data[4:8], "little"), 12
-    first: dict[bytes, bytes] = {}
-    while position + 8 <= end:
-        size = int.from_bytes(data[position + 4 : position + 8], "little")
-        if end > len(data) or position + 8 + size > end:
-            raise ValueError("the file is shorter than it says")
-        first.setdefault(data[position : position + 4], data[position + 8 : position + 8 + size])
-        position += 8 + size + size % 2
-    return first
+    is_known = name in ("icc", "xmp", "iptc", "exif")
+    return {name: content.removeprefix(b"Exif\0\0")} if is_known else {}

@@ -27,8 +27,10 @@ DEVELOPMENT: dict[str, Any] = {
     "output_bps": 8,
 }  # output_color is sRGB, demosaicing AHD, by default
 
-_STARTS = (b"FUJIFILMCCD-RAW", b"\0MRM", b"FOVb", b"II\x1a\0\0\0HEAPCCDR")
-_STARTS += (b"IIRO", b"IIRS", b"MMOR", b"IIU\0")
+_STARTS = (
+    *(b"FUJIFILMCCD-RAW", b"\0MRM", b"FOVb", b"II\x1a\0\0\0HEAPCCDR"),
+    *(b"IIRO", b"IIRS", b"MMOR", b"IIU\0"),
+)
 _PHOTOMETRIC, _COMPRESSION, _DNG_VERSION = 262, 259, 50706
 _RAW_PHOTOMETRICS = ((32803,), (34892,))  # a mosaic; linear
 _RAW_COMPRESSIONS = ((32767,), (32769,), (34713,), (65535,))  # Sony's, Epson's, Nikon's, Pentax'
@@ -63,9 +65,9 @@ def develop(data: bytes, name: str) -> np.ndarray:
         cause is an ImportError).
     """
     for tags in _directories(data):  # LibRaw looks itself whether the data of other kinds are there
-        if tags.get(_PHOTOMETRIC) in _RAW_PHOTOMETRICS:
-            if any(end > len(data) for _, end in extents(tags)):
-                raise InputError(f"{name}: raw file without its data, or cut short; copy it anew")
+        is_mosaic = tags.get(_PHOTOMETRIC) in _RAW_PHOTOMETRICS
+        if is_mosaic and any(end > len(data) for _, end in extents(tags)):
+            raise InputError(f"{name}: raw file without its data, or cut short; copy it anew")
     with _opened(data, name) as photo:
         return np.ascontiguousarray(photo.postprocess(**DEVELOPMENT))
 

@@ -35,7 +35,7 @@ class Entry(NamedTuple):
 
     tag: int
     type: int
-    count: int
+    number: int
     position: int
     start: int
     stop: int
@@ -182,28 +182,31 @@ def clean(
     unfit, end = STRUCTURE | set(without), 8
     if not has_profile:
         numbers, unfit = numbers | {_COLOR_SPACE: 1}, unfit | _COLORIMETRY
+    if not tiff.entries(tiff.start)[0]:
+        raise ValueError("damaged EXIF")
     for offset in offsets.values():  # after that: none of them may be erased
-        every = tiff.entries(offset)[0]
-        if offset == tiff.start and not every:
-            raise ValueError("damaged EXIF")
-        packed = bytearray()
-        for tag, type_, _, position, _, stop in every:
-            entry = block[position : position + 12]
-            if tag in unfit:
-                continue
-            if tag in numbers:
-                kind, layout = (
-                    (3, "HHIH2x") if numbers[tag] < 1 << 16 and type_ == 3 else (4, "HHII")
-                )
-                entry = struct.pack(tiff.order + layout, tag, kind, 1, numbers[tag])
-            elif tag == 1 and entry[8:11] == b"R03" and not has_profile:
-                entry = entry[:8] + b"R98\0"  # no longer Adobe RGB
-            else:
-                end = max(end, stop)
-            packed += entry
-        if every:
-            directory = struct.pack(tiff.order + "H", len(packed) // 12) + packed + bytes(4)
-            data[offset : offset + len(directory)] = directory
-            end = max(end, offset + len(directory))
+        packed, stop = _corrected(tiff, offset, numbers, unfit)
+        data[offset : offset + len(packed)] = packed
+        end = max(end, stop, offset + len(packed))
     data[:8] = block[:8]
     return bytes(data.rstrip(b"\0").ljust(min(end, len(data)), b"\0"))
+
+
+def _corrected(
+    tiff: Tiff, offset: int, numbers: dict[int, int], unfit: set[int]
+) -> tuple[bytes, int]:
+    """A directory as the last one, with other numbers, and where its values end."""
+    packed, end = bytearray(), 0
+    for tag, type_, _, position, _, stop in tiff.entries(offset)[0]:
+        entry = tiff.data[position : position + 12]
+        if tag in numbers:
+            fits = type_ == 3 and numbers[tag] < 1 << 16
+            kind, layout = (3, "HHIH2x") if fits else (4, "HHII")
+            entry = struct.pack(tiff.order + layout, tag, kind, 1, numbers[tag])
+        elif tag == 1 and entry[8:11] == b"R03" and _COLOR_SPACE in numbers:
+            entry = entry[:8] + b"R98\0"  # no longer Adobe RGB
+        elif tag not in unfit:
+            end = max(end, stop)
+        packed += b"" if tag in unfit else entry
+    count = len(packed) // 12
+    return struct.pack(tiff.order + "H", count) + packed + bytes(4) if count else b"", end
