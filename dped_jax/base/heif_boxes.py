@@ -10,21 +10,20 @@ import struct
 from collections.abc import Iterator
 
 _BRANDS = b"mif1 mif2 mif3 msf1 heic heix heim heis hevc hevx avif avis miaf unif j2ki".split()
-_DERIVED = (b"grid", b"iovl", b"iden")  # put together of other pictures
+# Put together of other pictures; metadata.
+_NOT_CODED = (b"grid", b"iovl", b"iden", b"tmap", b"Exif", b"mime", b"uri ", b"")
 
 
 @dataclasses.dataclass
 class Heif:
     """The primary picture.
 
-    Attributes:
-      codec: type of its coded items, such as b"hvc1", b"av01", b"jpeg", b"unci"; b"" for none.
-      stored_pixels: of the largest picture in the file.
-      cicp: the numbers of primaries and transfer (ITU-T H.273), or None.
-      premultiplied: whether colours are multiplied by alpha.
+    `codec` is the type of its coded items, such as "hvc1", "av01", "jpeg", "unci", "" for none;
+    `stored_pixels` those of the largest picture in the file; `cicp` primaries and transfer of
+    ITU-T H.273.
     """
 
-    codec: bytes = b""
+    codec: str = ""
     stored_pixels: int = 0
     cicp: tuple[int, int] | None = None
     premultiplied: bool = False
@@ -75,14 +74,11 @@ def _primary(data: bytes, start: int, end: int) -> Heif:
     heif, inside = Heif(), {kind: data[a:b] for kind, a, b in boxes(data, start + 4, end)}
     if not {b"pitm", b"iinf", b"iprp"} <= inside.keys():
         return heif
-    main = item = _number(io.BytesIO(inside[b"pitm"][4:]), 4 if inside[b"pitm"][0] else 2)
-    types, references = dict(_items(inside[b"iinf"])), list(_references(inside.get(b"iref", b"")))
-    for _ in range(3):  # an overlay of grids of tiles is as deep as it gets
-        if types.get(item) in _DERIVED:
-            parts = (to for kind, source, to in references if (kind, source) == (b"dimg", item))
-            item = next(parts, 0)
-    heif.codec = types.get(item, b"")
-    heif.premultiplied = any(kind == b"prem" for kind, _, _ in references)
+    main = _number(io.BytesIO(inside[b"pitm"][4:]), 4 if inside[b"pitm"][0] else 2)
+    types = dict(_items(inside[b"iinf"]))
+    coded = [kind for kind in (types.get(main, b""), *types.values()) if kind not in _NOT_CODED]
+    heif.codec = coded[0].decode("latin-1") if main in types and coded else ""
+    heif.premultiplied = any(kind == b"prem" for kind, *_ in boxes(inside.get(b"iref", b""), 4))
     if any(end > len(data) for end in _ends(inside.get(b"iloc", b""))):
         raise ValueError("coded data lie behind the end of the file")
     for item, kind, body in _properties(inside[b"iprp"]):
@@ -107,16 +103,6 @@ def _items(infos: bytes) -> Iterator[tuple[int, bytes]]:
         if kind == b"infe" and infos[start] >= 2:
             layout = ">H2x4s" if infos[start] == 2 else ">I2x4s"
             yield struct.unpack_from(layout, infos, start + 4)
-
-
-def _references(box: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, from which item, to which."""
-    size = 4 if box[:1] > b"\0" else 2
-    for kind, start, end in boxes(box, 4):
-        stream = io.BytesIO(box[start:end])
-        item = _number(stream, size)
-        for _ in range(_number(stream, 2)):
-            yield kind, item, _number(stream, size)
 
 
 def _ends(places: bytes) -> Iterator[int]:

@@ -25,16 +25,10 @@ _BLOCKS = (  # of metadata, by their markers and beginnings
 class Jpeg:
     """What the segments of a picture say.
 
-    Attributes:
-      height: of the picture as stored; 0 where the file says none.
-      bits: of a sample.
-      arithmetic: whether it is coded by arithmetic, in which nobody can see that data are missing.
-      scans: their number.
-      height_at: where the height is written, if all channels have as many rows as the picture.
-      end: position behind the picture's end marker, or where coded data end for another reason.
-      has_end: whether there is an end marker.
-      is_complete: whether the scans hold all bits of all coefficients.
-      metadata: "exif", "xmp", "xmp_extended", "iptc", "icc".
+    `height` is as stored, and written at `height_at` if all channels have as many rows; of the
+    `arithmetic` coding nobody can see that data are missing; `end` is behind the end marker, or
+    where coded data end; `is_complete`: the scans hold all bits of all coefficients. Of `metadata`
+    there are "exif", "xmp", "xmp_extended", "iptc" and "icc".
     """
 
     height: int = 0

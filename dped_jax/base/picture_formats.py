@@ -197,7 +197,7 @@ def _open_webp(data: bytes) -> Stored:
 
 def _open_heif(data: bytes) -> Stored:
     heif = heif_boxes.primary(data)
-    codec = heif.codec.decode("latin-1")
+    codec = heif.codec
     if not codec:
         raise UnsupportedError("HEIF without a still picture; take another file")
     if codec not in ("av01", "hvc1", "hev1"):

@@ -6,7 +6,7 @@ Nothing is trusted: counts and offsets that lead out of the data are passed over
 import itertools
 import struct
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 MAX_DIRECTORIES = 256
 MAX_BYTES = 1 << 25  # of all values that are taken out of one structure
@@ -28,17 +28,8 @@ _INTEGERS = {3: "H", 4: "I", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _BYTES = (1, 2, 6, 7)
 
 Directory = dict[int, Any]  # bytes, or a tuple of integers, by tag
-
-
-class Entry(NamedTuple):
-    """A tag, where its entry lies, and where its value."""
-
-    tag: int
-    type: int
-    number: int
-    position: int
-    start: int
-    stop: int
+# Tag, type, count, where the entry lies, and where its value begins and ends.
+Entry = tuple[int, int, int, int, int, int]
 
 
 class Tiff:
@@ -78,7 +69,7 @@ class Tiff:
             start, length = position + size - inline, count * _SIZES.get(type_, 1)
             if length > inline:
                 start = self._number(kind, start)
-            entries.append(Entry(tag, type_, count, position, start, start + length))
+            entries.append((tag, type_, count, position, start, start + length))
         return entries, self._number(kind, end)
 
     def directory(self, offset: int) -> Directory:
@@ -128,10 +119,7 @@ def orientation_of(tags: Directory) -> int:
 
 
 def orientation_and_adobe_rgb(exif: bytes | None) -> tuple[int, bool]:
-    """What EXIF says of how to show a picture.
-
-    Args:
-      exif: a block without "Exif\\0\\0" before it, or a TIFF.
+    """How EXIF, or a TIFF, says to show a picture.
 
     Returns:
       The orientation, 1 to 8, and whether InteroperabilityIndex is R03, by which DCF 2.0 marks
@@ -155,15 +143,9 @@ def clean(
 ) -> bytes:
     """What EXIF may say of an upright picture that was made of the one that it came with.
 
-    Sizes and Orientation are set where the block has them, thumbnails taken out. The block is
-    edited where it lies, so that maker notes, whose offsets only their makers know, stay right.
-
-    Args:
-      block: a TIFF structure.
-      height: of the new picture.
-      width: of the new picture.
-      has_profile: whether that has a colour profile; without one it is sRGB, and said to be.
-      without: further tags to leave out.
+    Sizes and Orientation are set where the block has them, thumbnails and the tags `without` taken
+    out; without a profile it is said to be sRGB. The block is edited where it lies, so that maker
+    notes, whose offsets only their makers know, stay right.
 
     Raises:
       ValueError: it is no EXIF block, or its first directory is damaged.
@@ -195,9 +177,9 @@ def clean(
 def _corrected(
     tiff: Tiff, offset: int, numbers: dict[int, int], unfit: set[int]
 ) -> tuple[bytes, int]:
-    """A directory as the last one, with other numbers, and where its values end."""
-    packed, end = bytearray(), 0
-    for tag, type_, _, position, _, stop in tiff.entries(offset)[0]:
+    """A directory, if there is one, as the last, with other numbers, and where its values end."""
+    packed, end, entries = bytearray(), 0, tiff.entries(offset)[0]
+    for tag, type_, _, position, _, stop in entries:
         entry = tiff.data[position : position + 12]
         if tag in numbers:
             fits = type_ == 3 and numbers[tag] < 1 << 16
@@ -208,5 +190,5 @@ def _corrected(
         elif tag not in unfit:
             end = max(end, stop)
         packed += b"" if tag in unfit else entry
-    count = len(packed) // 12
-    return struct.pack(tiff.order + "H", count) + packed + bytes(4) if count else b"", end
+    head = struct.pack(tiff.order + "H", len(packed) // 12)
+    return head + packed + bytes(4) if entries else b"", end

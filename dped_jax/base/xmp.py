@@ -25,13 +25,7 @@ _TIFF, _EXIF = "http://ns.adobe.com/tiff/1.0/ ", "http://ns.adobe.com/exif/1.0/ 
 
 
 def clean(packet: bytes, height: int, width: int, has_profile: bool) -> bytes:
-    """What a packet may say of an upright picture that was made of the one that it came with.
-
-    Args:
-      packet: XML, with or without its wrapper.
-      height: of the new picture.
-      width: of the new picture.
-      has_profile: whether that has a colour profile; without one it is sRGB.
+    """What a packet, XML, may say of an upright picture that was made of the one of which it was.
 
     Returns:
       The packet itself, byte for byte, where nothing need change.

@@ -56,7 +56,7 @@ def test_codec_size_and_colours():
     data = heif({1: b"hvc1"}, [ispe(100, 60), CLAP, IROT, NCLX], {1: [1, 0x82, 0x83, 4]})
     picture = heif_boxes.primary(data)
     assert picture.stored_pixels == 6000
-    assert picture.codec == b"hvc1"
+    assert picture.codec == "hvc1"
     assert picture.cicp == (12, 16)
 
 
@@ -68,7 +68,7 @@ def test_grid_has_the_codec_of_its_tiles():
         [(b"dimg", 1, [2, 3]), (b"auxl", 4, [1]), (b"prem", 1, [4])],
     )
     picture = heif_boxes.primary(data)
-    assert (picture.codec, picture.stored_pixels) == (b"av01", 80_000)
+    assert (picture.codec, picture.stored_pixels) == ("av01", 80_000)
     assert picture.premultiplied
 
 
@@ -79,7 +79,7 @@ def test_tiles_larger_than_the_grid_count_for_memory():
 
 
 def test_files_without_still_pictures():
-    assert heif_boxes.primary(box(b"ftyp", b"heic\0\0\0\0mif1heic")).codec == b""
+    assert heif_boxes.primary(box(b"ftyp", b"heic\0\0\0\0mif1heic")).codec == ""
     assert heif_boxes.is_heif(box(b"ftyp", b"msf1\0\0\0\0heis"))
     assert heif_boxes.is_heif(box(b"ftyp", b"MiHB\0\0\0\0heic"))
     assert not heif_boxes.is_heif(box(b"ftyp", b"mp42\0\0\0\0isom"))
@@ -87,7 +87,7 @@ def test_files_without_still_pictures():
 
 def test_trailer_of_a_maker_is_not_minded():
     data = heif({1: b"hvc1"}, [ispe(100, 60)], {1: [1]}, behind=b"SEFT, no box at all")
-    assert heif_boxes.primary(data).codec == b"hvc1"
+    assert heif_boxes.primary(data).codec == "hvc1"
 
 
 def test_damage_is_an_error_of_value_or_passed_over():
