@@ -38,9 +38,6 @@ Moment = tuple[float, float]
 def capture_time(source: Path | bytes) -> Moment | None:
     """Reads when a photograph was taken.
 
-    Args:
-      source: the file, or what it holds.
-
     Returns:
       Seconds since 1970 as the camera's clock showed them, and the clock's zone in seconds east of
       UTC, NaN where the file does not say; None where it has no date, is damaged or no photograph.
@@ -74,13 +71,13 @@ def _exif_moment(block: bytes) -> Moment | None:
         tiff = Tiff(block)
     except ValueError:
         return None
-    for main in tiff.directories()[:1]:
-        directories = [*tiff.below(main, EXIF), main]
-        for date, *others in _DATES:
-            zones = [_text(directories, tag) for tag in (*others, *_ZONES)]
-            for tags in directories:
-                if moment := _moment(_text([tags], date), *zones):
-                    return moment
+    main = tiff.directory(tiff.start)
+    directories = [*tiff.below(main, EXIF), main]
+    for date, *others in _DATES:
+        zones = [_text(directories, tag) for tag in (*others, *_ZONES)]
+        for tags in directories:
+            if moment := _moment(_text([tags], date), *zones):
+                return moment
     return None
 
 

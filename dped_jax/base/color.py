@@ -59,11 +59,11 @@ def _srgb() -> Space:
     return _space(_BT709, _SRGB_CURVE)
 
 
-def _s15(data: bytes, start: int, count: int) -> list[float]:
+def _s15(data: memoryview, start: int, count: int) -> list[float]:
     return [value / 65536 for value in struct.unpack_from(f">{count}i", data, start)]
 
 
-def _curve(data: bytes) -> Curve:
+def _curve(data: memoryview) -> Curve:
     """Of ICC's types curveType and parametricCurveType."""
     if data[:4] == b"curv":
         count = struct.unpack_from(">I", data, 8)[0]
@@ -79,18 +79,19 @@ def _curve(data: bytes) -> Curve:
     return _parametric(*values)
 
 
-def _icc_tags(profile: bytes) -> dict[bytes, bytes]:
+def _icc_tags(profile: bytes) -> dict[bytes, memoryview]:
     if len(profile) < 132 or profile[36:40] != b"acsp":
         raise ProfileError("its colour profile is damaged")
     count = min(struct.unpack_from(">I", profile, 128)[0], 200, (len(profile) - 132) // 12)
     entries = (struct.unpack_from(">4sII", profile, 132 + 12 * i) for i in range(count))
-    return {tag: profile[start : start + size] for tag, start, size in entries}
+    view = memoryview(profile)
+    return {tag: view[start : start + size] for tag, start, size in entries}
 
 
 def icc_transfer(profile: bytes) -> int:
     """The transfer of H.273 that an ICC profile of version 4.4 states; 2 where it states none."""
     try:
-        tag = _icc_tags(profile).get(b"cicp", b"")
+        tag = _icc_tags(profile).get(b"cicp", memoryview(b""))
     except ProfileError:
         return 2
     return tag[9] if len(tag) >= 12 else 2
@@ -184,11 +185,7 @@ def _is_srgb(profile: bytes) -> bool:
 
 
 def to_srgb(pixels: np.ndarray, profile: bytes) -> np.ndarray:
-    """Converts pixels by their ICC profile.
-
-    Args:
-      pixels: (H, W, 1), (H, W, 3) or (H, W, 4) for gray, RGB and CMYK, uint8 or uint16.
-      profile: of the same kind.
+    """Converts (H, W, 1), (H, W, 3) or (H, W, 4), gray, RGB or CMYK, by their ICC profile.
 
     Returns:
       (H, W, 3) of the same type; the pixels themselves where the profile is sRGB's.

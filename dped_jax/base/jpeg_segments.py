@@ -57,7 +57,7 @@ def walk(data: bytes) -> Jpeg:
             continue
         body = data[position + 2 : position + int.from_bytes(data[position : position + 2])]
         position += 2 + len(body)
-        if code in _FRAMES and len(body) >= 6:
+        if code in _FRAMES and len(body) >= 6 and not missing:  # the first counts
             jpeg.bits, jpeg.height = struct.unpack_from(">BH", body)
             progressive, jpeg.arithmetic = code in _PROGRESSIVE, code in _ARITHMETIC
             missing = {component: [14] * 64 for component in body[6::3]}

@@ -18,17 +18,12 @@ import pyvips
 
 from dped_jax.base import color, heif_boxes, jpeg_segments, png_chunks, raw, tiff_tags
 
-_OTHERS = (  # formats that are known, and not read
-    (b"\xff\x0a", "JPEG XL"),
-    (b"\0\0\0\x0cJXL ", "JPEG XL"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"GIF8", "GIF"),
-    (b"%PDF", "PDF"),
-    (b"8BPS", "Photoshop's own format"),
-    (b"<svg", "SVG"),
-    (b"<?xml", "XML"),
-)
+_OTHERS = {  # formats that are known, and not read
+    **dict.fromkeys((b"\xff\x0a", b"\0\0\0\x0cJXL "), "JPEG XL"),
+    **dict.fromkeys((b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"), "JPEG 2000"),
+    **{b"GIF8": "GIF", b"%PDF": "PDF", b"<svg": "SVG", b"<?xml": "XML"},
+    b"8BPS": "Photoshop's own format",
+}
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SUBFILE, _BITS, _PHOTOMETRIC, _EXTRA, _LAB = 254, 258, 262, 338, 8
 _TIFF_COLORS = {0: 1, 1: 1, 2: 3, 3: 3, 5: 4, 6: 3, _LAB: 3}  # by photometric interpretation
@@ -65,13 +60,10 @@ class Stored:
     metadata: dict[str, bytes] = dataclasses.field(default_factory=dict)
     warnings: list[str] = dataclasses.field(default_factory=list)
 
-    errors: ClassVar[tuple[type[Exception], ...]] = (
-        *(pyvips.Error, ValueError, RuntimeError, OSError, SyntaxError, EOFError, IndexError),
-        *(KeyError, TypeError, OverflowError, struct.error),
+    errors: ClassVar = (
+        *(pyvips.Error, ValueError, RuntimeError, OSError, SyntaxError, EOFError),
+        *(IndexError, KeyError, TypeError, OverflowError, struct.error),
     )
-
-    def __post_init__(self):
-        self.stored_pixels = max(self.stored_pixels, self.height * self.width)
 
 
 def _from_vips(kind: str, image: pyvips.Image, **more: Any) -> Stored:
@@ -103,8 +95,7 @@ def open_picture(data: bytes, name: str) -> Stored:
     """Opens a picture by its content.
 
     Raises:
-      UnsupportedError: it is of a kind that is not read.
-      ValueError, pyvips.Error, ...: it is damaged or cut short; see `Stored.errors`.
+      UnsupportedError, InputError, Stored.errors: it is not read; the same; it is damaged.
     """
     if not data:
         raise UnsupportedError("empty file; replace it")
@@ -115,20 +106,15 @@ def open_picture(data: bytes, name: str) -> Stored:
         return _open_webp(data)
     if heif_boxes.is_heif(data):
         return _open_heif(data)
-    for magic, open_format in (
-        (jpeg_segments.START, _open_jpeg),
-        (png_chunks.PNG_START, _open_png),
-        (_TIFF_STARTS, _open_tiff),
-        (b"BM", _open_bmp),
-    ):
+    formats = {jpeg_segments.START: _open_jpeg, png_chunks.PNG_START: _open_png, b"BM": _open_bmp}
+    for magic, open_format in (formats | dict.fromkeys(_TIFF_STARTS, _open_tiff)).items():
         if data.startswith(magic):
             return open_format(data)
     start = data[:256].lstrip(b"\xef\xbb\xbf \t\r\n")
-    kind = next((what for magic, what in _OTHERS if start.startswith(magic)), None)
-    kind = "a video" if data[4:8] == b"ftyp" else kind
-    if kind:
-        raise UnsupportedError(f"{kind} is not read; convert it to JPEG, PNG or TIFF, or remove it")
-    raise UnsupportedError("not a picture that can be read; convert or remove it")
+    kinds = ["a video"] if data[4:8] == b"ftyp" else []
+    kinds += [kind for magic, kind in _OTHERS.items() if start.startswith(magic)]
+    problem = f"{kinds[0]} is not read" if kinds else "not a picture that can be read"
+    raise UnsupportedError(f"{problem}; convert it to JPEG, PNG or TIFF, or remove it")
 
 
 def _by_exif(block: bytes | None) -> dict[str, Any]:
@@ -159,8 +145,7 @@ def _open_jpeg(data: bytes) -> Stored:
 
     more = {"decode": decode, "metadata": jpeg.metadata, "warnings": remarks}
     stored = _from_vips("jpeg", image, **more, **_by_exif(jpeg.metadata.get("exif")))
-    stored.height = jpeg.height
-    return stored
+    return dataclasses.replace(stored, height=jpeg.height)
 
 
 def _is_of_others(record: logging.LogRecord) -> bool:
@@ -178,33 +163,31 @@ def _open_png(data: bytes) -> Stored:
     pixels, metadata = png_chunks.split(data)
     image = pyvips.Image.pngload_buffer(pixels, fail_on="error", access="sequential")
     animated, cicp = metadata.pop("actl", b""), metadata.pop("cicp", b"")
-    more = {"bits": pixels[24], "metadata": metadata} | _by_exif(metadata.get("exif"))
-    more["warnings"] = ["is animated; its still picture is taken"] if animated else []
-    if len(cicp) == 4:
-        more["cicp"] = (cicp[0], cicp[1])
-        if not cicp[3]:
-            raise UnsupportedError("a PNG of limited range; convert it to full range")
-    return _from_vips("png", image, **more)
+    remarks = ["is animated; its still picture is taken"] if animated else []
+    more = {"bits": pixels[24], "metadata": metadata, "warnings": remarks}
+    if len(cicp) == 4 and not cicp[3]:
+        raise UnsupportedError("a PNG of limited range; convert it to full range")
+    more["cicp"] = (cicp[0], cicp[1]) if len(cicp) == 4 else None
+    return _from_vips("png", image, **more, **_by_exif(metadata.get("exif")))
 
 
 def _open_webp(data: bytes) -> Stored:
     image = pyvips.Image.webpload_buffer(data, fail_on="error", access="sequential")
-    metadata, animated = _metadata_of(image), "delay" in image.get_fields()
-    more = {"metadata": metadata} | _by_exif(metadata["exif"])
-    more["warnings"] = ["is animated; its first picture is taken"] if animated else []
-    return _from_vips("webp", image, **more)
+    animated, metadata = "delay" in image.get_fields(), _metadata_of(image)
+    remarks = ["is animated; its first picture is taken"] if animated else []
+    by_exif = _by_exif(metadata["exif"])
+    return _from_vips("webp", image, metadata=metadata, warnings=remarks, **by_exif)
 
 
 def _open_heif(data: bytes) -> Stored:
     heif = heif_boxes.primary(data)
-    codec = heif.codec
-    if not codec:
+    if not heif.codec:
         raise UnsupportedError("HEIF without a still picture; take another file")
-    if codec not in ("av01", "hvc1", "hev1"):
-        raise UnsupportedError(f"HEIF that is coded by {codec!r} is not read; convert it")
-    stored, pictures = _open_avif(data) if codec == "av01" else _open_hevc(data)
+    if heif.codec not in ("av01", "hvc1", "hev1"):
+        raise UnsupportedError(f"HEIF that is coded by {heif.codec!r} is not read; convert it")
+    stored, pictures = _open_avif(data) if heif.codec == "av01" else _open_hevc(data)
     stored.cicp, stored.premultiplied = heif.cicp or stored.cicp, heif.premultiplied
-    stored.stored_pixels = max(stored.stored_pixels, heif.stored_pixels)
+    stored.stored_pixels = heif.stored_pixels
     stored.is_adobe_rgb = tiff_tags.orientation_and_adobe_rgb(stored.metadata["exif"])[1]
     if pictures > 1:
         stored.warnings.append(f"has {pictures} pictures; the main one is taken")
@@ -238,10 +221,9 @@ def _open_hevc(data: bytes) -> tuple[Stored, int]:
         pixels = np.array(pictures)
         return _spread(pixels.reshape(*pixels.shape[:2], -1), bits)
 
-    width, height = pictures.size
     alpha = colors if pictures.has_alpha else None
     more: dict[str, Any] = {"bits": bits, "cicp": cicp, "metadata": metadata}
-    return Stored("heif", height, width, decode, colors, alpha, **more), len(pictures)
+    return Stored("heif", *pictures.size[::-1], decode, colors, alpha, **more), len(pictures)
 
 
 def _spread(pixels: np.ndarray, bits: int) -> np.ndarray:
@@ -266,8 +248,7 @@ def _open_tiff(data: bytes) -> Stored:
     if kind not in _TIFF_COLORS:
         raise UnsupportedError(f"a TIFF of photometric interpretation {kind}; convert it to RGB")
     blocks = {"xmp": tiff_tags.XMP, "icc": tiff_tags.ICC, "iptc": tiff_tags.IPTC}
-    metadata = {key: tags.get(tag, b"") for key, tag in blocks.items()}
-    metadata = {key: block for key, block in metadata.items() if isinstance(block, bytes)}
+    metadata = {key: tags[tag] for key, tag in blocks.items() if isinstance(tags.get(tag), bytes)}
     more: dict[str, Any] = {"metadata": metadata, "bits": tiff_tags.first_number(tags, _BITS, 1)}
     more |= _by_exif(data) | {"orientation": tiff_tags.orientation_of(tags)}
     more["warnings"] = [f"has {len(pages)} pages; the first is taken"] if len(pages) > 1 else []
@@ -277,7 +258,7 @@ def _open_tiff(data: bytes) -> Stored:
         if more["bits"] != 8:
             raise UnsupportedError("CIELAB of more than 8 bits is not read; convert it to RGB")
         metadata.pop("icc", None)
-        return _by_pillow("tiff", data, _from_lab, **more)
+        return _open_lab(data, **more)
     image = pyvips.Image.tiffload_buffer(data, page=page, fail_on="error", access="sequential")
     colors, extra = _TIFF_COLORS[kind], tags.get(_EXTRA, ())
     more["alpha"] = next((colors + i for i, meaning in enumerate(extra) if meaning in (1, 2)), None)
@@ -288,11 +269,9 @@ def _open_tiff(data: bytes) -> Stored:
 
 def _tiff_exif(data: bytes) -> bytes:
     """What a TIFF has for EXIF, as other formats have it; empty where it cannot be followed."""
-    from PIL import Image
-
     try:
         with warnings.catch_warnings(action="ignore"):  # of damage, which is judged elsewhere
-            tags = Image.open(io.BytesIO(data), formats=["TIFF"]).getexif()
+            tags = _by_pillow("tiff", data).getexif()
             for tag in (tiff_tags.STRUCTURE | {256, 257, 282, 283, 296}) & tags.keys():
                 del tags[tag]
             return tags.tobytes().removeprefix(b"Exif\0\0") if tags else b""
@@ -300,22 +279,24 @@ def _tiff_exif(data: bytes) -> bytes:
         return b""
 
 
+def _open_lab(data: bytes, **more: Any) -> Stored:
+    from PIL import ImageCms
+
+    lab = _by_pillow("tiff", data)
+    space, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    convert = functools.partial(ImageCms.profileToProfile, lab, space, srgb, outputMode="RGB")
+    more["orientation"] = 1  # Pillow has turned it
+    return Stored("tiff", lab.height, lab.width, lambda: np.array(convert()), **more)
+
+
 def _open_bmp(data: bytes) -> Stored:
-    return _by_pillow("bmp", data, lambda bmp: bmp.convert("RGBA" if bmp.mode == "RGBA" else "RGB"))
+    bmp = _by_pillow("bmp", data)
+    mode, alpha = ("RGBA", 3) if bmp.mode == "RGBA" else ("RGB", None)
+    return Stored("bmp", bmp.height, bmp.width, lambda: np.array(bmp.convert(mode)), alpha=alpha)
 
 
-def _by_pillow(kind: str, data: bytes, convert: Callable, **more: Any) -> Stored:
+def _by_pillow(kind: str, data: bytes) -> Any:
     from PIL import Image
 
     Image.MAX_IMAGE_PIXELS = None  # `read` has a limit of its own
-    picture = Image.open(io.BytesIO(data), formats=[kind])
-    width, height = picture.size
-    alpha = 3 if picture.mode == "RGBA" else None
-    return Stored(kind, height, width, lambda: np.array(convert(picture)), alpha=alpha, **more)
-
-
-def _from_lab(picture: Any) -> Any:
-    from PIL import ImageCms
-
-    spaces = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    return ImageCms.profileToProfile(picture, *spaces, outputMode="RGB")
+    return Image.open(io.BytesIO(data), formats=[kind])

@@ -67,7 +67,7 @@ def read(source: Source, *, name: str = "", max_megapixels: float = 200.0) -> Pi
       OSError: it cannot be read from disk.
     """
     stored, name = _open(source, name)
-    if stored.stored_pixels > max_megapixels * 1e6:
+    if max(stored.stored_pixels, stored.height * stored.width) > max_megapixels * 1e6:
         raise InputError(
             f"{name}: {stored.width} x {stored.height} pixels, more than {max_megapixels:g} "
             "megapixels; reduce it, or raise the limit if it is to be trusted"

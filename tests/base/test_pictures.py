@@ -366,6 +366,8 @@ def test_lab_of_tiff():
     stored = np.round(lab * (2.55, 1, 1)).astype(np.int64).astype(np.uint8)
     pixels = pictures.read(tiff(np.tile(stored, (8, 8, 1)), photometric="cielab")).pixels / 255
     np.testing.assert_allclose(pixels[0, 0], 119 / 255, atol=1.5 / 255)
+    turned = pictures.read(tiff(stored, photometric="cielab", extratags=[(274, "H", 1, 6, True)]))
+    assert turned.pixels.shape == (2, 1, 3)
     red, green, blue = pixels[0, 1]
     assert red > 0.7 > green + 0.3 > blue
 
