@@ -50,9 +50,8 @@ def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple
 
 def is_heif(data: bytes) -> bool:
     """Whether a file is of the family: still pictures, and sequences of them."""
-    end = min(int.from_bytes(data[:4]), len(data))
-    brands = (data[at : at + 4] for at in (8, *range(16, end, 4)))
-    return data[4:8] == b"ftyp" and any(brand in _BRANDS for brand in brands)
+    brands = data[8 : min(int.from_bytes(data[:4]), 1024)]
+    return data[4:8] == b"ftyp" and any(brands[at : at + 4] in _BRANDS for at in range(0, 1024, 4))
 
 
 def primary(data: bytes) -> Heif:

@@ -92,11 +92,7 @@ def _metadata_of(image: pyvips.Image) -> dict[str, bytes]:
 
 
 def open_picture(data: bytes, name: str) -> Stored:
-    """Opens a picture by its content.
-
-    Raises:
-      UnsupportedError, InputError, Stored.errors: it is not read; the same; it is damaged.
-    """
+    """Opens a picture by its content; raises UnsupportedError, InputError, or `Stored.errors`."""
     if not data:
         raise UnsupportedError("empty file; replace it")
     if raw.is_raw(data):
@@ -205,9 +201,7 @@ def _open_hevc(data: bytes) -> tuple[Stored, int]:
     try:
         import pillow_heif
     except ImportError as error:
-        raise UnsupportedError(
-            "HEIC needs another library: pip install pillow-heif, or take another format"
-        ) from error
+        raise UnsupportedError("HEIC needs another library: pip install pillow-heif") from error
     pictures = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
     keys = {"exif": "exif", "xmp": "xmp", "icc": "icc_profile"}
     metadata = {key: pictures.info.get(field) or b"" for key, field in keys.items()}
@@ -223,7 +217,8 @@ def _open_hevc(data: bytes) -> tuple[Stored, int]:
 
     alpha = colors if pictures.has_alpha else None
     more: dict[str, Any] = {"bits": bits, "cicp": cicp, "metadata": metadata}
-    return Stored("heif", *pictures.size[::-1], decode, colors, alpha, **more), len(pictures)
+    width, height = pictures.size
+    return Stored("heif", height, width, decode, colors, alpha, **more), len(pictures)
 
 
 def _spread(pixels: np.ndarray, bits: int) -> np.ndarray:
