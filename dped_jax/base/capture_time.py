@@ -20,7 +20,6 @@ from dped_jax.base.tiff_tags import EXIF, Directory, Tiff
 # Tags of EXIF: a date, the fraction of its second, its zone.
 _DATES = ((0x9003, 0x9291, 0x9011), (0x9004, 0x9292, 0x9012))
 _ZONES = (0x9011, 0x9010, 0x9012)  # some programs write only that of the date of change
-_XMP = re.compile(rb"<x:xmpmeta.*?</x:xmpmeta", re.DOTALL)
 _XMP_DATES = ("exif:DateTimeOriginal", "photoshop:DateCreated", "x[am]p:CreateDate")
 _TIFF = (re.compile(rb"II\*\0"), re.compile(rb"MM\0\*"))
 # What is before a block of EXIF in JPEG; in WebP; in CR3; in HEIF and AVIF, which have zeros alone.
@@ -89,8 +88,8 @@ def _text(directories: list[Directory], tag: int) -> str:
 
 def _xmp_moment(block: bytes) -> Moment | None:
     """The moment of the first XMP in a block."""
-    xmp = _XMP.search(block)
-    text = xmp[0].decode(errors="replace") if xmp else ""
+    xmp = block.partition(b"<x:xmpmeta")[2].partition(b"</x:xmpmeta")[0]
+    text = xmp.decode(errors="replace")
     for name in _XMP_DATES:
         for date in re.findall(rf"{name}\s*(?:=\s*[\"']|>)([^\"'<]*)", text):
             if moment := _moment(date):

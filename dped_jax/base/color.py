@@ -155,9 +155,9 @@ def _by_littlecms(pixels: np.ndarray, profile: bytes) -> np.ndarray:
     pixels = np.ascontiguousarray(pixels)  # libvips keeps no hold of it
     (height, width, channels), deep = pixels.shape, pixels.dtype == np.uint16
     forget_errors()
-    image = pyvips.Image.new_from_memory(
-        pixels, width, height, channels, "ushort" if deep else "uchar"
-    ).copy(interpretation=_INTERPRETATIONS[channels][deep])
+    samples, space = "ushort" if deep else "uchar", _INTERPRETATIONS[channels][deep]
+    image = pyvips.Image.new_from_memory(pixels, width, height, channels, samples)
+    image = image.copy(interpretation=space)
     image.set_type(pyvips.GValue.blob_type, ICC, profile)
     problem = None
     for intent in ("relative", "perceptual"):

@@ -102,11 +102,7 @@ def size(source: Source, *, name: str = "") -> tuple[int, int]:
 
 
 def read_rgb8(source: Source, *, name: str = "", max_megapixels: float = 200.0) -> np.ndarray:
-    """Reads a picture for a caller that takes 8-bit RGB only; see `read`.
-
-    Returns:
-      (H, W, 3) uint8, sRGB, upright.
-    """
+    """The pixels, (H, W, 3) uint8, for a caller that takes 8-bit RGB only; see `read`."""
     name = name or ("" if isinstance(source, bytes) else str(source))
     picture = read(source, name=name, max_megapixels=max_megapixels)
     for unfit, what in (
@@ -122,15 +118,8 @@ def read_rgb8(source: Source, *, name: str = "", max_megapixels: float = 200.0) 
 def read_pixels(path: pathlib.Path, *, deep: bool = True) -> np.ndarray:
     """Reads a picture for a caller that compares or shows pixels; an alpha channel is left out.
 
-    Args:
-      path: of the file.
-      deep: whether more than 8 bits are kept; otherwise they are rounded to 8.
-
     Returns:
-      (H, W, 3) uint8, or uint16 where it has more bits, sRGB, upright.
-
-    Raises:
-      InputError, OSError: as `read`.
+      (H, W, 3) uint8, or, if `deep`, uint16 where it has more bits; sRGB, upright. See `read`.
     """
     picture = read(path)
     alpha = ["its alpha channel is left out"] if picture.alpha is not None else []

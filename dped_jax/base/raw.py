@@ -51,14 +51,7 @@ def is_raw(data: bytes) -> bool:
 
 
 def develop(data: bytes, name: str) -> np.ndarray:
-    """Develops camera raw with the camera's white balance, upright; see `DEVELOPMENT`.
-
-    Args:
-      data: the file.
-      name: of it, for messages.
-
-    Returns:
-      (H, W, 3) uint8, sRGB.
+    """Develops camera raw to (H, W, 3) uint8 sRGB, upright; see `DEVELOPMENT`.
 
     Raises:
       InputError: LibRaw cannot read it, its data are cut off, or rawpy is not installed (then its
@@ -113,13 +106,12 @@ def capture_time(data: bytes) -> tuple[float, float] | None:
     if not is_raw(data):
         return None
     try:
-        rawpy = _library("")
-        with rawpy.imread(io.BytesIO(data)) as photo:
+        with _library("").imread(io.BytesIO(data)) as photo:
             stamp = photo.other.timestamp  # LibRaw takes the camera's clock for a local time
+        if not isinstance(stamp, datetime.datetime):
+            stamp = datetime.datetime.fromtimestamp(stamp)
     except Exception:  # not installed, too old, or the file is damaged
         return None
-    if not isinstance(stamp, datetime.datetime):
-        stamp = datetime.datetime.fromtimestamp(stamp)
     seconds = calendar.timegm(stamp.timetuple())
     return (float(seconds), float("nan")) if seconds > 86400 else None
 

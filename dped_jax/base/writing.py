@@ -106,7 +106,7 @@ def _metadata(kind: str, picture: Picture) -> tuple[dict[str, bytes], list[str]]
         "iptc": _iptc,
     }
     new = {"icc": old["icc"]} if has_profile else {}
-    for key in cleaners.keys() & old.keys():
+    for key in [key for key in cleaners if key in old]:
         try:
             new[key] = cleaners[key](old[key])
         except (struct.error, ValueError, RecursionError):
@@ -128,11 +128,10 @@ def _metadata(kind: str, picture: Picture) -> tuple[dict[str, bytes], list[str]]
 def _by_vips(kind: str, planes: np.ndarray, picture: Picture, metadata, quality: int) -> bytes:
     """JPEG, PNG and TIFF. Put in here: EXIF, which libvips writes anew, and XMP in PNG."""
     (height, width, channels), deep = planes.shape, planes.dtype == np.uint16
-    image = pyvips.Image.new_from_memory(
-        planes, width, height, channels, "ushort" if deep else "uchar"
-    )
+    samples, space = ("ushort", "rgb16") if deep else ("uchar", "srgb")
+    image = pyvips.Image.new_from_memory(planes, width, height, channels, samples)
     x, y = picture.resolution
-    image = image.copy(interpretation="rgb16" if deep else "srgb", xres=x, yres=y)
+    image = image.copy(interpretation=space, xres=x, yres=y)
     for key, field in (("icc", color.ICC), ("xmp", "xmp-data"), ("iptc", "iptc-data")):
         if key in metadata:
             image.set_type(pyvips.GValue.blob_type, field, metadata[key])
@@ -197,8 +196,9 @@ def write(path: pathlib.Path, picture: Picture, quality: int = 95) -> None:
     color.forget_errors()
     try:
         metadata, lost = _metadata(kind, picture)
-        profile = metadata.get("icc")
-        planes = color.from_srgb(picture.pixels, profile) if profile else picture.pixels
+        planes = picture.pixels
+        if "icc" in metadata:
+            planes = color.from_srgb(planes, metadata["icc"])
         if picture.alpha is not None and kind != "JPEG":
             planes = np.dstack((planes, picture.alpha))
         planes = np.ascontiguousarray(planes)
