@@ -27,9 +27,10 @@ FORMATS = {
     **dict.fromkeys((".heic", ".heif", ".hif"), "HEIC"),
 }
 # Pixels a side: limits of libjpeg, libpng and WebP, of libavif for AVIF that it is to read again,
-# and of HEVC's highest level, 6.2. A TIFF counts its bytes in 32 bits.
-SIDES = {"JPEG": 65_500, "PNG": 1_000_000, "WebP": 16_383, "AVIF": 32_768, "HEIC": 16_888}
-MOST_PIXELS = {"TIFF": (1 << 32) // 9, "AVIF": 1 << 28, "HEIC": 35_651_584}
+# and of what libheif was seen to write and read. A TIFF counts its bytes in 32 bits.
+SIDES = {"JPEG": 65_500, "PNG": 1_000_000, "WebP": 16_383, "AVIF": 32_768, "HEIC": 32_768}
+MOST_PIXELS = {"TIFF": (1 << 32) // 9, "AVIF": 1 << 28, "HEIC": 1 << 29}
+HEVC_SIDE, HEVC_PIXELS = 16_888, 35_651_584  # of the highest level, 6.2
 DEEP_FORMATS = ("PNG", "TIFF")
 # Bytes that one segment of JPEG holds.
 _LONGEST = {"exif": 65_527, "xmp": 65_502, "iptc": 65_533}
@@ -162,11 +163,14 @@ def _by_pillow(kind: str, planes: np.ndarray, picture: Picture, metadata, qualit
 
     image, encoded = Image.fromarray(planes), io.BytesIO()
     names = {"exif": "exif", "xmp": "xmp", "icc": "icc_profile"}
-    options = {names[key]: block for key, block in metadata.items()}
+    options: dict[str, Any] = {names[key]: block for key, block in metadata.items()}
     if kind == "HEIC":
         import pillow_heif
 
-        pillow_heif.from_pillow(image).save(encoded, quality=quality, **options)
+        if max(image.size) > HEVC_SIDE or image.width * image.height > HEVC_PIXELS:
+            options["tile_size"] = 1024  # a grid of pictures, as phones write them
+        heif = pillow_heif.from_bytes(image.mode, image.size, planes.reshape(-1).data)
+        heif.save(encoded, quality=quality, **options)
     else:
         image.save(encoded, kind, quality=quality, **options)
     return encoded.getvalue()

@@ -72,8 +72,8 @@ def test_windows_of_arrays_are_written(suffix, pixels, tmp_path):
         ("a.png", (1_000_001, 1), "1,000,000 pixels a side"),
         ("a.tiff", (30_000, 30_000), "pixels; PNG holds more"),
         ("a.avif", (32_769, 1), "32,768 pixels a side"),
-        ("a.heic", (16_889, 1), "16,888 pixels a side"),
-        ("a.heif", (6000, 6000), "pixels; PNG holds more"),
+        ("a.heic", (32_769, 1), "32,768 pixels a side"),
+        ("a.heif", (32_000, 20_000), "pixels; PNG holds more"),
     ],
 )
 def test_limits_are_known_before(name, size, limit, tmp_path):
@@ -90,6 +90,16 @@ def test_limits_are_known_before(name, size, limit, tmp_path):
 def test_limits_can_be_reached(name, size, tmp_path):
     writing.write(tmp_path / name, Picture(np.zeros((*size, 3), np.uint8)))
     assert decoded(tmp_path / name).shape[:2] == size
+
+
+def test_heic_larger_than_a_picture_of_hevc_is_a_grid(tmp_path, monkeypatch):
+    pytest.importorskip("pillow_heif", reason="optional: pip install pillow-heif")
+    monkeypatch.setattr(writing, "HEVC_SIDE", 1500)
+    picture = np.zeros((1100, 1600, 3), np.uint8)
+    picture[600:, 700:] = 200
+    writing.write(tmp_path / "a.heic", Picture(picture))
+    assert np.abs(decoded(tmp_path / "a.heic").astype(int) - picture).mean() < 2
+    assert b"grid" in (tmp_path / "a.heic").read_bytes()
 
 
 def test_suffixes_and_missing_libraries(tmp_path, monkeypatch, pixels):
