@@ -44,7 +44,7 @@ def test_a_file_tells_what_it_is_and_is_checked(workdir, tmp_path):
     assert json.loads(props["config"])["generator"]["architecture"] == "unet"
     assert json.loads(props["scores"]) == scores
     plain = {"architecture": "unet", "step": "0", "weights": "float16", "pixels": "float32"}
-    plain |= {"license": "CC BY 4.0", "stride": "8", "margin": "32", "statistics": "1"}
+    plain |= {"license": "CC BY 4.0", "stride": "8", "margin": "24", "statistics": "1"}
     assert plain.items() <= props.items()
 
 
