@@ -99,7 +99,7 @@ def make_transparent(path: pathlib.Path) -> None:
         ("original_pictures", empty, ["original_pictures", "no pictures"]),
         ("enhanced_pictures", lambda path: path.rename(f"{path}2"), ["enhanced_pictures"]),
         ("DSLR_pictures/scene1.jpg", pathlib.Path.touch, ["two pictures"]),
-        ("DSLR_pictures/scene1.png", lambda path: path.write_text("no"), ["not a picture that can be read"]),
+        ("DSLR_pictures/scene1.png", lambda path: path.write_text("no"), ["not a picture that"]),
         ("DSLR_pictures/scene1.png", make_transparent, ["transparent"]),
     ],
 )
