@@ -208,7 +208,13 @@ def enhance(
     sweeps = len(network.statistics) + 1
     network, variables = measure(network, variables, photo, lambda: on_progress(1 / sweeps))
     height, width = photo.shape[:2]
-    compute = functools.partial(_ENHANCE[_platform()], network, variables, dtype=np.dtype(dtype))
+    run = functools.partial(_ENHANCE[_platform()], network, variables, dtype=np.dtype(dtype))
+    is_x64 = bool(jax.config.values["jax_enable_x64"])
+
+    def compute(window: np.ndarray) -> np.ndarray:
+        with jax.enable_x64(is_x64):  # settings of a `with` hold in their own thread alone
+            return np.asarray(run(window))
+
     threads = len(os.sched_getaffinity(0)) if _platform() == "cpu" else 2
     pending: list[tuple[tuple[Part, Part], concurrent.futures.Future[np.ndarray]]] = []
 
@@ -223,7 +229,7 @@ def enhance(
     pool = concurrent.futures.ThreadPoolExecutor(threads)
     try:
         for window, parts in _windows(photo, network):
-            pending.append((parts, pool.submit(lambda each: np.asarray(compute(each)), window)))
+            pending.append((parts, pool.submit(compute, window)))
             if len(pending) > 2 * threads:
                 keep()
         while pending:
